@@ -1,0 +1,3 @@
+package spool
+
+func child(string) int { return 2 }
