@@ -1,0 +1,65 @@
+package provider
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/secret"
+)
+
+// App is our registration at a provider: a recipe with everything it leaves
+// open filled in. [NewApp] builds it once, from the configuration; it is not
+// changed afterwards and safe for concurrent use.
+type App struct {
+	Name           string // k-series
+	Recipe         Recipe
+	Environment    Environment
+	// Endpoints are absolute, and as far as they are known without asking the
+	// provider. Use [App.Resolved] before sending anything.
+	Endpoints      Endpoints
+	ClientID       string
+	Secrets        []secret.String // the first is tried first; a second while rotating
+	Auth           oauth.ClientAuth
+	PKCE           bool
+	Scopes         []string
+	RequiredScopes []string
+	Policy         grant.Policy
+	RedirectURI    string // PublicURL + /oauth/callback/ + Name
+
+	found  atomic.Pointer[Endpoints] // completed by discovery, once that succeeded
+	asking singleflight.Group
+}
+
+// Client returns the app's client with its i-th secret.
+func (a *App) Client(i int) oauth.Client {
+	c := oauth.Client{ID: a.ClientID, Auth: a.Auth, Audience: a.Endpoints.Issuer}
+	if i < len(a.Secrets) {
+		c.Secret = a.Secrets[i]
+	}
+	return c
+}
+
+// MissingScopes returns the required scopes that are not in granted, a space
+// separated list. A provider that says nothing about the scope granted what was
+// asked for (RFC 6749 section 5.1), so an empty list misses nothing.
+func (a *App) MissingScopes(granted string) []string {
+	if granted == "" {
+		return nil
+	}
+	have := strings.Fields(granted)
+	var missing []string
+	for _, s := range a.RequiredScopes {
+		if !slices.Contains(have, s) {
+			missing = append(missing, s)
+		}
+	}
+	return missing
+}
+
+// Apps finds an app by name.
+type Apps map[string]*App

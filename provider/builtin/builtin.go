@@ -1,0 +1,16 @@
+// Package builtin lists the providers that Evergrant knows.
+package builtin
+
+import (
+	"github.com/evergrant/evergrant/provider"
+	"github.com/evergrant/evergrant/provider/lightspeed"
+)
+
+// Recipes returns the built-in recipes by name. The map is the caller's.
+func Recipes() map[string]provider.Recipe {
+	m := make(map[string]provider.Recipe)
+	for _, r := range []provider.Recipe{lightspeed.K(), lightspeed.K1(), provider.Generic()} {
+		m[r.Name] = r
+	}
+	return m
+}

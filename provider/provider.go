@@ -1,0 +1,87 @@
+// Package provider says what a provider is: a recipe for one authorization
+// server and its API. A recipe is data and a few small functions; everything
+// else, from sending a refresh to storing its answer, is the same for all.
+package provider
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/oauth"
+)
+
+// Environment names one of a provider's worlds. Clients, users and tokens of
+// one are unknown in another.
+type Environment string
+
+// The environments.
+const (
+	Production Environment = "production"
+	Trial      Environment = "trial"
+	Sandbox    Environment = "sandbox" // Lightspeed on this machine
+)
+
+// ErrNoDiscovery is returned by [Recipe.Discover] when the provider has no call
+// for the granted scope that lists what a token reaches.
+var ErrNoDiscovery = errors.New("the provider lists no locations for this scope")
+
+// Endpoints are the URLs of an authorization server and its API.
+type Endpoints struct {
+	Issuer    string // compared with iss (RFC 9207) where the provider sends it
+	Authorize string
+	Token     string
+	Revoke    string // "" if there is none (RFC 7009)
+	API       string // base of the API; where tokens may be sent
+	// IssRequired is set when the metadata promises iss on every redirect
+	// (authorization_response_iss_parameter_supported, RFC 9207 section 3).
+	IssRequired bool
+}
+
+// Recipe is one provider.
+type Recipe struct {
+	Name  string // lightspeed-k
+	Title string // for people: "Lightspeed Restaurant (K-Series)"
+	Login string // what a merchant calls the place to log in: "Lightspeed"
+	// Environments holds the endpoints by environment. For Sandbox they are paths
+	// under the sandbox's address.
+	Environments map[Environment]Endpoints
+	Auth         oauth.ClientAuth
+	Encoding     oauth.Encoding
+	PKCE         bool
+	Policy       grant.Policy
+	Errors       oauth.Errors
+	// AuthorizeParams are added to the authorize URL.
+	AuthorizeParams url.Values
+	// CheckClientID reports why a client id cannot belong to this provider, with
+	// the recipe that fits. Nil accepts all.
+	CheckClientID func(id string, env Environment) error
+	// CheckScope reports a scope that is known to be a misspelling. Nil accepts all.
+	CheckScope func(scope string) error
+	// Permissions says what a scope allows, for merchants, as the end of "may
+	// …": "read your sales". Scopes without an entry are not mentioned to them.
+	Permissions map[string]string
+	// Identify says whose approval a token response is. Nil: nobody's.
+	Identify func(t oauth.Token) grant.Identity
+	// Discover reads what an access token reaches. Nil, or ErrNoDiscovery: the
+	// provider has no such call for this scope and locations are given by hand.
+	Discover func(ctx context.Context, api API) (Reach, error)
+}
+
+// Reach is what a token reaches.
+type Reach struct {
+	Locations []grant.Location // GrantID and SeenAt are filled in by the caller
+	// Businesses are the ids of the businesses the token reaches, for the identity.
+	Businesses []string
+	Name       string // of the first business, for people
+}
+
+// API is one grant's way to its provider's API. Requests carry its access token
+// and go nowhere but to Base's host.
+type API struct {
+	Client *http.Client // adds the Authorization header; follows no redirects
+	Base   string
+	Scope  string
+}
