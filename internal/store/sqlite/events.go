@@ -1,0 +1,143 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/store"
+)
+
+// subject is what a change is about. Events of the change that do not say
+// otherwise are about it too.
+type subject struct {
+	connection string
+	ref        string
+	app        string
+	grant      string
+}
+
+func aboutConnection(c grant.Connection) subject {
+	return subject{connection: c.ID, ref: c.Ref().String(), app: c.App}
+}
+
+// emit appends events to the log.
+func (t *tx) emit(about subject, events ...grant.Event) error {
+	for _, e := range events {
+		fill(&e.Connection, about.connection)
+		// An event of another connection than the change's has another address too.
+		if e.Connection == about.connection {
+			fill(&e.Ref, about.ref)
+			fill(&e.App, about.app)
+			fill(&e.Grant, about.grant)
+		}
+		if e.Time.IsZero() {
+			e.Time = t.now
+		}
+		e.Time = truncate(e.Time)
+		data, err := jsonColumn{e.Data}.Value()
+		if err != nil {
+			return fmt.Errorf("data of event %s: %w", e.Type, err)
+		}
+		n := nextEvent(t.w.lastEvent, t.now.UnixMilli())
+		e.ID = eventID(n)
+		_, err = t.exec(`INSERT INTO events (n, type, time, connection, grant_id, app, ref, reason, data)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			n, string(e.Type), micros(e.Time), e.Connection, e.Grant, e.App, e.Ref, string(e.Reason), data)
+		if err != nil {
+			return err
+		}
+		t.w.lastEvent = n
+		t.events = append(t.events, e)
+	}
+	return nil
+}
+
+func fill(s *string, v string) {
+	if *s == "" {
+		*s = v
+	}
+}
+
+// AppendEvents implements [store.Events].
+func (s *Store) AppendEvents(ctx context.Context, events ...grant.Event) error {
+	if len(events) == 0 {
+		return ctx.Err()
+	}
+	return s.w.do(ctx, func(t *tx) error { return t.emit(subject{}, events...) })
+}
+
+// LastEvent implements [store.Events].
+func (s *Store) LastEvent(ctx context.Context) (string, error) {
+	var n int64
+	if err := s.get(ctx, `SELECT coalesce(max(n), 0) FROM events`, nil, &n); err != nil || n == 0 {
+		return "", err
+	}
+	return eventID(n), nil
+}
+
+// ListEvents implements [store.Events].
+func (s *Store) ListEvents(ctx context.Context, f store.EventFilter, p store.Page) ([]grant.Event, string, error) {
+	if err := checkPage(p); err != nil {
+		return nil, "", err
+	}
+	var w where
+	after, order := "n > ?", " ORDER BY n"
+	if f.NewestFirst {
+		after, order = "n < ?", " ORDER BY n DESC"
+	}
+	if p.Cursor != "" {
+		n, err := eventNumber(p.Cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		w.and(after, n)
+	}
+	if f.ConnectionID != "" {
+		w.and("connection = ? AND connection <> ''", f.ConnectionID)
+	}
+	if len(f.Types) > 0 {
+		ofTypes(&w, f.Types)
+	}
+	if f.Apps != nil {
+		in(&w, "app", f.Apps)
+	}
+	if f.Keys != nil {
+		// An app's name has no "@", so the key is what stands before the last one.
+		in(&w, "substr(ref, 1, length(ref) - length(app) - 1)", f.Keys)
+	}
+	query := `SELECT n, type, time, connection, grant_id, app, ref, reason, data FROM events` +
+		string(w.sql) + order + ` LIMIT ?`
+	var events []grant.Event
+	err := s.list(ctx, query, append(w.args, p.Limit+1), func(row scanner) error {
+		var e grant.Event
+		var n int64
+		err := row.Scan(&n, &e.Type, timeColumn{&e.Time}, &e.Connection, &e.Grant, &e.App, &e.Ref, &e.Reason,
+			jsonColumn{&e.Data})
+		e.ID = eventID(n)
+		events = append(events, e)
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	events, next := clip(events, p.Limit, func(e grant.Event) string { return e.ID })
+	return events, next, nil
+}
+
+// ofTypes adds that an event is of one of the types or families.
+func ofTypes(w *where, types []string) {
+	var conds []string
+	var args []any
+	for _, typ := range types {
+		if family, ok := strings.CutSuffix(typ, "*"); ok && strings.HasSuffix(family, ".") {
+			conds = append(conds, "substr(type, 1, ?) = ?")
+			args = append(args, len([]rune(family)), family)
+			continue
+		}
+		conds = append(conds, "type = ?")
+		args = append(args, typ)
+	}
+	w.and(strings.Join(conds, " OR "), args...)
+}
