@@ -1,0 +1,108 @@
+package grant
+
+import (
+	"hash/fnv"
+	"time"
+)
+
+// Lifetimes is what is known about fresh credentials when they are scheduled.
+type Lifetimes struct {
+	AskedAt     time.Time     // just before the token request was sent
+	AccessLife  time.Duration // as stated; 0 or less if not
+	RefreshLife time.Duration // as stated; 0 if not, which does not mean dead
+	HasRefresh  bool          // whether there is a refresh token at all
+	ConsentAt   time.Time     // when the user approved
+}
+
+// Times is when fresh credentials end and when to renew them.
+type Times struct {
+	ExpiresAt  time.Time // of the access token, counted from before the request, skew taken off
+	DeadlineAt time.Time // when the grant dies if nobody refreshes it; zero if not known
+	DueAt      time.Time // when to renew; zero if there is nothing to renew with
+}
+
+// Schedule computes the times of fresh credentials of the grant with the given
+// id. The id makes the jitter stable: a restart does not reshuffle the fleet
+// and an import spreads out.
+func (p Policy) Schedule(id string, l Lifetimes) Times {
+	life := p.accessLife(l.AccessLife)
+	t := Times{ExpiresAt: l.AskedAt.Add(life - Skew)}
+
+	refreshLife := l.RefreshLife
+	if refreshLife <= 0 {
+		refreshLife = p.RefreshIdle
+	}
+	if !l.HasRefresh {
+		t.DeadlineAt = t.ExpiresAt
+		t.DueAt = t.ExpiresAt // looked at once more, to be declared dead
+		return t
+	}
+	if refreshLife > 0 {
+		t.DeadlineAt = l.AskedAt.Add(min(refreshLife, MaxLifetime))
+	}
+	if p.RefreshAbsolute > 0 && !l.ConsentAt.IsZero() {
+		t.DeadlineAt = earliest(t.DeadlineAt, l.ConsentAt.Add(p.RefreshAbsolute))
+	}
+
+	window := p.window(life)
+	due := t.ExpiresAt.Add(-window + time.Duration(jitter(id)*float64(window)/2))
+	if !t.DeadlineAt.IsZero() {
+		due = earliest(due, p.keepAlive(l.AskedAt, t.DeadlineAt))
+	}
+	t.DueAt = latest(due, l.AskedAt.Add(min(minDueGap, life)))
+	return t
+}
+
+// accessLife is how long an access token is taken to live: what the provider
+// states, within reason, or its usual lifetime.
+func (p Policy) accessLife(stated time.Duration) time.Duration {
+	if stated <= 0 {
+		stated = p.AccessLifetime
+	}
+	if stated <= 0 {
+		stated = defaultLifetime
+	}
+	return min(max(stated, 2*time.Second), MaxLifetime)
+}
+
+// window is how long before expiry a renewal may start. It never takes more
+// than half of a short token's life.
+func (p Policy) window(life time.Duration) time.Duration {
+	w := p.RefreshWindow
+	if w <= 0 {
+		w = min(max(life/10, 30*time.Second), 15*time.Minute)
+	}
+	return min(w, life/2)
+}
+
+// WindowStart is when the renewal of credentials that were asked for at asked
+// and expire at expires may begin. From here on a reader should ask the store,
+// not a cache.
+func (p Policy) WindowStart(asked, expires time.Time) time.Time {
+	return expires.Add(-p.window(expires.Sub(asked)))
+}
+
+// keepAlive is when a refresh token that nothing else renews is renewed: well
+// before its deadline, by a tenth of its life or a week.
+func (p Policy) keepAlive(asked, deadline time.Time) time.Time {
+	margin := min(deadline.Sub(asked)/10, 7*24*time.Hour)
+	return deadline.Add(-margin)
+}
+
+// jitter maps an id to [0,1), the same for the same id.
+func jitter(id string) float64 {
+	h := fnv.New64a()
+	h.Write([]byte(id))
+	// FNV's low bits are its good ones; fold them before taking a fraction.
+	v := h.Sum64()
+	v ^= v >> 33
+	v *= 0xff51afd7ed558ccd
+	v ^= v >> 33
+	return float64(v>>11) / (1 << 53)
+}
+
+// Serve reports whether an access token that expires at expires may be handed
+// out at now to a caller that needs it for at least minValid.
+func Serve(now, expires time.Time, minValid time.Duration) bool {
+	return expires.Sub(now) >= max(minValid, time.Second)
+}

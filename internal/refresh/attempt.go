@@ -1,0 +1,239 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/seal"
+	"github.com/evergrant/evergrant/internal/spool"
+	"github.com/evergrant/evergrant/internal/store"
+)
+
+// attempt is one open attempt on its way to its outcome.
+type attempt struct {
+	l     *lane
+	claim store.Claim
+	room  *spool.Slot
+	cred  grant.Credential // what is being spent
+	began time.Time
+	// journaled is set when the answer is in the spool.
+	journaled bool
+}
+
+// attempt carries an open attempt to its end: it spends the slot, the spool room
+// and the flight it is given.
+func (l *lane) attempt(c store.Claim, f *flight, room *spool.Slot) {
+	a := &attempt{l: l, claim: c, room: room, began: l.e.c.Now()}
+	var (
+		res Result
+		err error
+	)
+	defer func() {
+		if r := recover(); r != nil {
+			// A bug of ours must not cost the grant: the attempt stays open and is
+			// settled like that of a process that died.
+			err = fmt.Errorf("%w: internal error", ErrFailed)
+			l.e.c.Logger.Error("panic in a refresh", "grant", c.Grant.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			// A journaled answer stays in the spool for the next start.
+			a.settle(grant.Verdict{Action: grant.Hold, Reason: grant.AnswerLost, Next: l.app.Policy.ProbeAt(c.Grant)}, oauth.Result{Outcome: grant.Lost}, nil)
+		}
+		room.Release()
+		l.leave()
+		l.e.land(c.Grant.ID, f, res, err)
+	}()
+	res, err = a.carry()
+}
+
+// unsent gives a claim back that will not be sent.
+func (l *lane) unsent(c store.Claim, f *flight, room *spool.Slot) {
+	a := &attempt{l: l, claim: c, room: room, began: l.e.c.Now()}
+	a.settle(grant.Verdict{
+		Action: grant.Close, Reason: c.Grant.Status.Reason, Next: c.DueAt,
+		Refusals: c.Grant.Refusals, RefusedAt: c.Grant.RefusedAt,
+	}, oauth.Result{Outcome: grant.NotSent}, nil)
+	room.Release()
+	l.leave()
+	l.e.land(c.Grant.ID, f, Result{RetryAfter: time.Second}, ErrStopped)
+}
+
+// carry sends and deals with what comes back.
+func (a *attempt) carry() (Result, error) {
+	g := a.claim.Grant
+	cred, err := a.l.e.unseal(a.claim)
+	if err != nil {
+		return a.fail(grant.Verdict{Action: grant.Close, Reason: grant.KeyUnavailable, Next: a.began.Add(10 * time.Second)},
+			oauth.Result{Outcome: grant.NotSent}, err)
+	}
+	a.cred = cred
+	if cred.RefreshToken.IsZero() {
+		return a.spent(g)
+	}
+	ans, err := a.send()
+	if err != nil {
+		return a.refused(oauth.Result{Outcome: grant.NotSent, Description: err.Error()})
+	}
+	res := oauth.Classify(ans, a.l.app.Recipe.Errors)
+	switch {
+	case res.Outcome == grant.Granted:
+		return a.granted(ans)
+	case a.journaled && res.Outcome == grant.Lost:
+		a.park(a.claim.Grant, ans) // half an answer is more than none
+	case a.journaled:
+		a.finish() // a page that is no token response, such as a captive portal's
+	}
+	return a.refused(res)
+}
+
+// spent deals with a grant that has nothing to renew it with.
+func (a *attempt) spent(g grant.Grant) (Result, error) {
+	if a.began.Before(g.ExpiresAt) {
+		return a.fail(grant.Verdict{Action: grant.Close, Reason: g.Status.Reason, Next: g.ExpiresAt},
+			oauth.Result{Outcome: grant.NotSent, Description: "there is no refresh token"}, nil)
+	}
+	return a.fail(grant.Verdict{Action: grant.Die, Reason: grant.DeadlinePassed},
+		oauth.Result{Outcome: grant.NotSent, Description: "there is no refresh token"}, nil)
+}
+
+// send sends the one request. Another client secret is tried only when the
+// provider has refused the app itself, because then nothing was spent.
+func (a *attempt) send() (oauth.Answer, error) {
+	e, app := a.l.e, a.l.app
+	ctx := context.WithoutCancel(e.life)
+	ep, err := app.Resolved(ctx, e.c.Sender)
+	if err != nil {
+		return oauth.Answer{}, fmt.Errorf("find the token endpoint: %w", err)
+	}
+	first := a.l.workingSecret()
+	for i := range max(len(app.Secrets), 1) {
+		n := (first + i) % max(len(app.Secrets), 1)
+		ans := e.c.Sender.Send(ctx, oauth.Request{
+			TokenURL: ep.Token, Client: app.Client(n), Encoding: app.Recipe.Encoding,
+			Params: oauth.RefreshParams(a.cred.RefreshToken),
+			Fresh:  app.Policy.Rotation.SingleUse(), Timeout: app.Policy.Timeout(),
+		})
+		if ans.Status >= 200 && ans.Status < 300 && len(ans.Body) > 0 {
+			if err := a.journal(ans); err != nil {
+				// Room was reserved, so this is a failing disk. The answer is still in
+				// memory and goes straight to the store.
+				e.c.Logger.Error("an answer could not be journaled", "grant", a.claim.Grant.ID, "err", err)
+			}
+		}
+		if len(app.Secrets) > 1 && oauth.Classify(ans, app.Recipe.Errors).Outcome == grant.Misconfigured && i+1 < len(app.Secrets) {
+			continue
+		}
+		a.l.remember(n)
+		return ans, nil
+	}
+	panic("unreachable: the last secret's answer is returned")
+}
+
+func (a *attempt) journal(ans oauth.Answer) error {
+	g := a.claim.Grant
+	err := a.room.Write(spool.Entry{
+		Kind: spool.Refresh, AttemptID: g.Attempt.ID, GrantID: g.ID, App: a.l.app.Name, Of: g.Attempt.Of,
+		SentAt: ans.SentAt, Status: ans.Status, Type: ans.ContentType, Body: ans.Body,
+	})
+	a.journaled = err == nil
+	return err
+}
+
+// workingSecret is the index of the client secret that worked last.
+func (l *lane) workingSecret() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.secret
+}
+
+func (l *lane) remember(n int) {
+	l.mu.Lock()
+	l.secret = n
+	l.mu.Unlock()
+}
+
+// granted commits the credentials of an answer.
+func (a *attempt) granted(ans oauth.Answer) (Result, error) {
+	e, g := a.l.e, a.claim.Grant
+	tok, err := oauth.ParseToken(ans)
+	if err != nil {
+		// Tokens we cannot use, and a refresh token that is gone: keep the answer
+		// and treat it like any other that says nothing.
+		a.park(g, ans)
+		return a.refused(oauth.Result{Outcome: grant.Unclear, Description: err.Error()})
+	}
+	r, cred, err := e.renewal(a.l.app.Policy, g, a.cred, tok, ans.SentAt)
+	if err != nil {
+		return Result{RetryAfter: time.Second}, err // the spool has it; recovery commits it
+	}
+	r.Events = []grant.Event{{
+		Type: grant.GrantRefreshed, Connection: g.ConnectionID, Grant: g.ID, App: g.App, Reason: grant.OK,
+		Data: map[string]any{
+			"duration_ms": ans.ReceivedAt.Sub(ans.SentAt).Milliseconds(), "attempt": g.Attempt.ID,
+			"epoch": g.Version.Epoch, "seq": g.Version.Seq + 1, "fingerprint": cred.AccessToken.Fingerprint(),
+		},
+	}}
+	next := g
+	next.Version, next.Scope, next.IssuedAt, next.Attempt = r.Of.Next(), r.Scope, r.IssuedAt, nil
+	next.ExpiresAt, next.DeadlineAt, next.DueAt = r.Times.ExpiresAt, r.Times.DeadlineAt, r.Times.DueAt
+	next.Failures, next.Refusals, next.RefusedAt = 0, 0, time.Time{}
+	next.Status = g.Status.Become(grant.OK, e.c.Now(), time.Time{})
+
+	degraded, err := a.commit(renewed{r, next, cred, tok, ans})
+	if errors.Is(err, store.ErrStale) {
+		return Result{RetryAfter: time.Second}, fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	if err != nil {
+		return Result{RetryAfter: time.Second}, err
+	}
+	a.learn(oauth.Result{Outcome: grant.Granted})
+	e.c.Metrics.Refreshed(g.App, "ok", string(grant.OK), e.c.Now().Sub(a.began))
+	if r.Scope != g.Scope {
+		e.scopeChanged(a.l.app, g, r.Scope)
+	}
+	return Result{Grant: next, Credential: cred, Degraded: degraded}, nil
+}
+
+// renewal builds what a token response makes of a grant.
+func (e *Engine) renewal(p grant.Policy, g grant.Grant, old grant.Credential, tok oauth.Token, sentAt time.Time) (store.Renewal, grant.Credential, error) {
+	cred := grant.Credential{
+		AccessToken: tok.AccessToken, RefreshToken: tok.RefreshToken, TokenType: tok.Type,
+		Scope: tok.Scope, Variables: old.Variables,
+	}
+	if cred.RefreshToken.IsZero() {
+		cred.RefreshToken = old.RefreshToken // RFC 6749 section 6: none came, so the old one stays
+	}
+	if cred.Scope == "" {
+		cred.Scope = g.Scope // section 5.1: unchanged
+	}
+	times := p.Schedule(g.ID, grant.Lifetimes{
+		AskedAt: sentAt, AccessLife: tok.ExpiresIn, RefreshLife: tok.RefreshExpiresIn,
+		HasRefresh: !cred.RefreshToken.IsZero(), ConsentAt: g.ConsentAt,
+	})
+	cred.ExpiresAt = times.ExpiresAt
+	plain, err := cred.Plaintext()
+	if err != nil {
+		return store.Renewal{}, cred, fmt.Errorf("encode credentials: %w", err)
+	}
+	to := g.Version.Next()
+	sealed, err := e.c.Ring.Seal(seal.Slot{Table: seal.Credentials, Row: g.ID, Epoch: to.Epoch, Seq: to.Seq}, plain)
+	if err != nil {
+		return store.Renewal{}, cred, err
+	}
+	return store.Renewal{
+		GrantID: g.ID, AttemptID: g.Attempt.ID, Of: g.Version, Sealed: sealed,
+		Scope: cred.Scope, IssuedAt: sentAt, Times: times,
+	}, cred, nil
+}
+
+func (e *Engine) unseal(c store.Claim) (grant.Credential, error) {
+	v := c.Grant.Version
+	plain, err := e.c.Ring.Open(seal.Slot{Table: seal.Credentials, Row: c.Grant.ID, Epoch: v.Epoch, Seq: v.Seq}, c.Sealed)
+	if err != nil {
+		return grant.Credential{}, err
+	}
+	return grant.ParseCredential(plain)
+}

@@ -1,0 +1,141 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/store"
+)
+
+// Result is what a refresh came to.
+type Result struct {
+	Grant      grant.Grant // as it is afterwards
+	Credential grant.Credential
+	// Degraded is set when the credentials are safe in the spool and not yet in
+	// the store.
+	Degraded bool
+	// RetryAfter is when another try may help, if this one failed.
+	RetryAfter time.Duration
+}
+
+// flight is one refresh of one grant that any number of callers wait for.
+type flight struct {
+	done chan struct{}
+	// carried is set, under the engine's lock, once an open attempt stands behind
+	// the flight; whoever carries the attempt lands it.
+	carried bool
+	res     Result
+	err     error
+}
+
+// Refresh renews a grant that is at version of and returns when that has
+// succeeded or failed, or ctx has ended. The work itself does not end with ctx.
+// All callers for one grant share one refresh, and join one that is under way.
+func (e *Engine) Refresh(ctx context.Context, app, grantID string, of grant.Version) (Result, error) {
+	l := e.lanes[app]
+	if l == nil {
+		return Result{}, fmt.Errorf("app %q is not configured: %w", app, ErrBlocked)
+	}
+	e.mu.Lock()
+	f, joined := e.flights[grantID]
+	if !joined {
+		if !e.running {
+			e.mu.Unlock()
+			return Result{RetryAfter: time.Second}, ErrStopped
+		}
+		f = &flight{done: make(chan struct{})}
+		e.flights[grantID] = f
+		e.work.Go(func() { l.demand(f, grantID, of) })
+	}
+	e.mu.Unlock()
+	select {
+	case <-f.done:
+		return f.res, f.err
+	case <-ctx.Done():
+		return Result{RetryAfter: time.Second}, ctx.Err()
+	}
+}
+
+// Refreshing reports whether a refresh of the grant is under way, so that a
+// caller joining it adds no load.
+func (e *Engine) Refreshing(grantID string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.flights[grantID] != nil
+}
+
+// carry marks the grant's flight as standing on an open attempt, making one if
+// nobody waits yet.
+func (e *Engine) carry(grantID string) *flight {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f := e.flights[grantID]
+	if f == nil {
+		f = &flight{done: make(chan struct{})}
+		e.flights[grantID] = f
+	}
+	f.carried = true
+	return f
+}
+
+// land ends a flight for everybody who waits for it.
+func (e *Engine) land(grantID string, f *flight, res Result, err error) {
+	e.mu.Lock()
+	if e.flights[grantID] == f {
+		delete(e.flights, grantID)
+	}
+	e.mu.Unlock()
+	f.res, f.err = res, err
+	close(f.done)
+}
+
+// demand takes a waiting caller's refresh through the lane.
+func (l *lane) demand(f *flight, grantID string, of grant.Version) {
+	e := l.e
+	if err := l.enter(e.life); err != nil {
+		e.abandon(grantID, f, Result{RetryAfter: l.gate.retryAfter(e.c.Now())}, err)
+		return
+	}
+	room, err := e.c.Spool.Reserve()
+	if err != nil {
+		l.leave()
+		e.abandon(grantID, f, Result{RetryAfter: 5 * time.Second}, fmt.Errorf("spool: %w", err))
+		return
+	}
+	// Not while a batch is being claimed: its flights must be known first.
+	l.claiming.RLock()
+	c, err := e.c.Store.ClaimOne(context.WithoutCancel(e.life), l.claimRequest(1), grantID, of)
+	if err == nil {
+		e.carry(grantID)
+	}
+	l.claiming.RUnlock()
+	if err != nil {
+		room.Release()
+		l.leave()
+		if errors.Is(err, store.ErrStale) {
+			err = fmt.Errorf("%w: %w", ErrBusy, err)
+		}
+		e.abandon(grantID, f, Result{RetryAfter: time.Second}, err)
+		return
+	}
+	l.attempt(c, f, room)
+}
+
+// abandon ends a flight that no attempt stands behind. If a batch has taken the
+// grant meanwhile, the flight is the batch's to land.
+func (e *Engine) abandon(grantID string, f *flight, res Result, err error) {
+	e.mu.Lock()
+	carried := f.carried
+	if !carried && e.flights[grantID] == f {
+		delete(e.flights, grantID)
+	}
+	e.mu.Unlock()
+	if carried {
+		return
+	}
+	f.res, f.err = res, err
+	close(f.done)
+}

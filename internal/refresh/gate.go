@@ -1,0 +1,175 @@
+package refresh
+
+import (
+	"sync"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/grant"
+)
+
+const (
+	// trip is how many failures in a row close the gate of a provider.
+	trip = 8
+	// probeFirst and probeMost bound the wait between probes of a closed gate.
+	// The upper bound keeps recovery within the promised 15 s.
+	probeFirst = time.Second
+	probeMost  = 10 * time.Second
+	// The mass guard: when more grants than guardMost, and more than one in
+	// guardShare of those refreshed, are refused within guardWindow, the fault is
+	// hardly theirs.
+	guardWindow = 10 * time.Minute
+	guardMost   = 20
+	guardShare  = 20
+)
+
+// gate holds an app's requests back: while its provider is down (breaker), asks
+// us to slow down (throttle), refuses the app itself (incident), or refuses so
+// many grants at once that the fault is hardly theirs (mass guard). A closed
+// gate lets single probes through.
+type gate struct {
+	mu        sync.Mutex
+	failures  int       // in a row
+	notBefore time.Time // throttled until
+	nextProbe time.Time
+	backoff   time.Duration
+	reason    grant.Reason // of the incident; ok if none
+	since     time.Time
+
+	windowFrom       time.Time // the mass guard's counts
+	granted, refused int
+}
+
+func newGate() *gate { return &gate{reason: grant.OK} }
+
+func (g *gate) closed() bool { return g.failures >= trip || g.reason != grant.OK }
+
+// open reports whether a request may go out now. Letting one through a closed
+// gate makes it the probe. A waiting caller may probe sooner than background
+// work, but not more than once a second.
+func (g *gate) open(now time.Time, waiting bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now.Before(g.notBefore) {
+		return false
+	}
+	if !g.closed() {
+		return true
+	}
+	probe := g.nextProbe
+	if waiting {
+		probe = probe.Add(probeFirst - g.backoff)
+	}
+	if now.Before(probe) {
+		return false
+	}
+	g.backoff = min(max(2*g.backoff, probeFirst), probeMost)
+	g.nextProbe = now.Add(g.backoff)
+	return true
+}
+
+// width is how many requests may go out together: one through a closed gate.
+func (g *gate) width() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed() {
+		return 1
+	}
+	return batch
+}
+
+// retryAfter is how long the gate stays shut, at least a short while.
+func (g *gate) retryAfter(now time.Time) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	at := g.notBefore
+	if g.closed() && g.nextProbe.After(at) {
+		at = g.nextProbe
+	}
+	return max(at.Sub(now), glance)
+}
+
+func (g *gate) incident() (grant.Reason, time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.reason, g.since
+}
+
+// news is what an outcome changed about the incident.
+type news int
+
+const (
+	nothing news = iota
+	began
+	ended
+)
+
+// learn takes in the outcome of an attempt. first tells whether a refusal is
+// the first of its grant's credentials.
+func (g *gate) learn(o grant.Outcome, now time.Time, retryAfter time.Duration, first bool) news {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch o {
+	case grant.Granted, grant.Refused:
+		return g.answered(o, now, first)
+	case grant.Misconfigured:
+		g.failures = 0
+		if g.reason == grant.OK {
+			g.begin(grant.AppCredentialsRejected, now)
+			return began
+		}
+	case grant.Throttled:
+		g.failures = 0
+		if until := now.Add(max(min(retryAfter, time.Hour), time.Second)); until.After(g.notBefore) {
+			g.notBefore = until
+		}
+	default:
+		g.failures++
+		if g.failures == trip {
+			g.backoff, g.nextProbe = probeFirst, now.Add(probeFirst)
+		}
+	}
+	return nothing
+}
+
+// answered takes in that the provider is there and accepts the app.
+func (g *gate) answered(o grant.Outcome, now time.Time, first bool) news {
+	g.failures = 0
+	if now.Sub(g.windowFrom) > guardWindow {
+		g.windowFrom, g.granted, g.refused = now, 0, 0
+	}
+	switch {
+	case o == grant.Granted:
+		g.granted++
+	case first:
+		g.refused++
+	}
+	switch g.reason {
+	case grant.AppCredentialsRejected:
+		g.reason, g.backoff = grant.OK, 0
+		return ended
+	case grant.AppPaused:
+		if o == grant.Granted {
+			g.reason, g.backoff = grant.OK, 0
+			g.windowFrom, g.granted, g.refused = now, 0, 0
+			return ended
+		}
+	case grant.OK:
+		if g.refused > guardMost && g.refused*guardShare > g.granted+g.refused {
+			g.begin(grant.AppPaused, now)
+			return began
+		}
+	}
+	return nothing
+}
+
+func (g *gate) begin(r grant.Reason, now time.Time) {
+	g.reason, g.since = r, now
+	g.backoff, g.nextProbe = probeFirst, now.Add(probeFirst)
+}
+
+// believes reports whether a grant may be declared dead now.
+func (g *gate) believes() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.reason == grant.OK
+}

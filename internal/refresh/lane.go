@@ -1,0 +1,237 @@
+package refresh
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/spool"
+	"github.com/evergrant/evergrant/internal/store"
+	"github.com/evergrant/evergrant/provider"
+)
+
+const (
+	// look is how long a lane sleeps at most. The bound makes steps of the clock
+	// and due times written by others harmless.
+	look = time.Second
+	// glance is how long it sleeps at least when something is overdue that it
+	// cannot take, such as an attempt of its own that is still under way.
+	glance = 50 * time.Millisecond
+	// batch bounds the attempts opened in one transaction.
+	batch = 64
+)
+
+// lane is one app's way through the engine: its slots, its rate, its gate.
+type lane struct {
+	e       *Engine
+	app     *provider.App
+	gate    *gate
+	limiter *rate.Limiter // nil: no limit of ours
+	wake    chan struct{}
+
+	// claiming keeps single claims out while a batch is claimed, until the
+	// batch's flights are known.
+	claiming sync.RWMutex
+
+	mu      sync.Mutex
+	free    int
+	waiting []chan struct{} // callers waiting for a slot, first come first served
+	secret  int             // the client secret that worked last
+}
+
+func newLane(e *Engine, app *provider.App) *lane {
+	l := &lane{
+		e: e, app: app, free: app.Policy.InFlight(), wake: make(chan struct{}, 1),
+		gate: newGate(),
+	}
+	if r := app.Policy.RatePerSecond; r > 0 {
+		l.limiter = rate.NewLimiter(rate.Limit(r), max(1, int(math.Ceil(r/4))))
+	}
+	return l
+}
+
+// poke makes the loop look now.
+func (l *lane) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// enter takes a slot for a waiting caller, before any background work gets one.
+func (l *lane) enter(ctx context.Context) error {
+	if !l.gate.open(l.e.c.Now(), true) {
+		return ErrBlocked
+	}
+	l.mu.Lock()
+	if l.free > 0 && len(l.waiting) == 0 {
+		l.free--
+		l.mu.Unlock()
+		return l.pace(ctx)
+	}
+	turn := make(chan struct{})
+	l.waiting = append(l.waiting, turn)
+	l.mu.Unlock()
+	select {
+	case <-turn:
+		return l.pace(ctx)
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	for i, w := range l.waiting {
+		if w == turn {
+			l.waiting = append(l.waiting[:i], l.waiting[i+1:]...)
+			l.mu.Unlock()
+			return ErrStopped
+		}
+	}
+	l.mu.Unlock()
+	l.leave() // the turn came at the same moment; pass it on
+	return ErrStopped
+}
+
+// pace waits for the app's rate. On failure the slot is given back.
+func (l *lane) pace(ctx context.Context) error {
+	if l.limiter == nil {
+		return nil
+	}
+	if err := l.limiter.Wait(ctx); err != nil {
+		l.leave()
+		return ErrStopped
+	}
+	return nil
+}
+
+// leave gives a slot back: to the first waiting caller, or to the loop.
+func (l *lane) leave() {
+	l.mu.Lock()
+	if len(l.waiting) > 0 {
+		close(l.waiting[0])
+		l.waiting = l.waiting[1:]
+		l.mu.Unlock()
+		return
+	}
+	l.free++
+	l.mu.Unlock()
+	l.poke()
+}
+
+// take takes up to n slots for background work; waiting callers leave none.
+func (l *lane) take(n int) int {
+	l.mu.Lock()
+	n = min(n, l.free)
+	l.free -= n
+	l.mu.Unlock()
+	if l.limiter != nil && n > 0 {
+		allowed := 0
+		for allowed < n && l.limiter.Allow() {
+			allowed++
+		}
+		for range n - allowed {
+			l.leave()
+		}
+		n = allowed
+	}
+	return n
+}
+
+func (l *lane) claimRequest(n int) store.ClaimRequest {
+	return store.ClaimRequest{App: l.app.Name, Owner: l.e.owner, Limit: n, Barrier: l.app.Policy.Barrier()}
+}
+
+// run is the lane's loop.
+func (l *lane) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-l.wake:
+		}
+		timer.Reset(l.turn(ctx))
+	}
+}
+
+// turn takes up what is due and returns how long to sleep.
+func (l *lane) turn(ctx context.Context) time.Duration {
+	now := l.e.c.Now()
+	if !l.gate.open(now, false) {
+		return min(l.gate.retryAfter(now), look)
+	}
+	n := l.take(min(batch, l.gate.width()))
+	if n == 0 {
+		return look // a slot that comes free pokes the loop
+	}
+	rooms := l.reserve(n)
+	for range n - len(rooms) {
+		l.leave()
+	}
+	if n = len(rooms); n == 0 {
+		return look
+	}
+
+	l.claiming.Lock()
+	claims, err := l.e.c.Store.Claim(ctx, l.claimRequest(n))
+	flights := make([]*flight, len(claims))
+	for i, c := range claims {
+		flights[i] = l.e.carry(c.Grant.ID)
+	}
+	l.claiming.Unlock()
+
+	for i, c := range claims {
+		if c.Grant.Attempt.Kind == grant.FirstSend {
+			l.e.c.Metrics.Late(l.app.Name, now.Sub(c.DueAt))
+		}
+		room := rooms[i]
+		if !l.e.admit(func() { l.attempt(c, flights[i], room) }) {
+			// Stopped between claiming and sending: nothing has left, so the attempt
+			// is closed and the next process finds the grant due.
+			l.unsent(c, flights[i], room)
+		}
+	}
+	for _, room := range rooms[len(claims):] {
+		room.Release()
+		l.leave()
+	}
+	switch {
+	case err != nil:
+		if ctx.Err() == nil {
+			l.e.c.Logger.Error("due grants cannot be claimed; trying again", "app", l.app.Name, "err", err)
+		}
+		return look
+	case len(claims) == n:
+		return 0
+	}
+	return l.sleep(ctx)
+}
+
+// sleep is how long nothing is due.
+func (l *lane) sleep(ctx context.Context) time.Duration {
+	next, ok, err := l.e.c.Store.NextDue(ctx, l.app.Name)
+	if err != nil || !ok {
+		return look
+	}
+	return min(max(next.Sub(l.e.c.Now()), glance), look)
+}
+
+// reserve reserves spool room for up to n answers.
+func (l *lane) reserve(n int) []*spool.Slot {
+	rooms := make([]*spool.Slot, 0, n)
+	for range n {
+		room, err := l.e.c.Spool.Reserve()
+		if err != nil {
+			if len(rooms) == 0 {
+				l.e.c.Logger.Error("no room to journal an answer, so nothing is sent", "app", l.app.Name, "err", err)
+			}
+			break
+		}
+		rooms = append(rooms, room)
+	}
+	return rooms
+}

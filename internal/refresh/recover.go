@@ -1,0 +1,160 @@
+package refresh
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/spool"
+	"github.com/evergrant/evergrant/internal/store"
+)
+
+// replay commits what an earlier process had received and not committed. Doing
+// it again changes nothing.
+func (e *Engine) replay(ctx context.Context) error {
+	for _, entry := range e.c.Spool.Pending() {
+		if err := e.replayEntry(ctx, entry); err != nil {
+			return fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
+		}
+		if err := e.c.Spool.Done(entry.AttemptID); err != nil {
+			return fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) replayEntry(ctx context.Context, entry spool.Entry) error {
+	if entry.Kind == spool.Exchange {
+		return e.c.Exchange(ctx, entry)
+	}
+	ans := oauth.Answer{
+		SentAt: entry.SentAt, ReceivedAt: entry.SentAt, Sent: true, Complete: true,
+		Status: entry.Status, ContentType: entry.Type, Body: entry.Body,
+	}
+	g, err := e.c.Store.Grant(ctx, entry.GrantID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil // deleted since
+	case err != nil:
+		return err
+	}
+	if g.Attempt != nil && g.Attempt.ID == entry.AttemptID && g.Version == entry.Of {
+		if done, err := e.recommit(ctx, g, ans); done || err != nil {
+			return err
+		}
+	}
+	if g.Version == entry.Of.Next() {
+		// Very likely this very answer, committed and not yet marked; parking it
+		// again would keep a token that is current anyway.
+		return nil
+	}
+	return e.park(ctx, entry.GrantID, entry.AttemptID, entry.Of, ans)
+}
+
+// recommit commits an answer under the attempt that is still open for it.
+func (e *Engine) recommit(ctx context.Context, g grant.Grant, ans oauth.Answer) (bool, error) {
+	app := e.c.Apps[g.App]
+	if app == nil {
+		return false, nil // the app left the configuration; the answer is parked
+	}
+	tok, err := oauth.ParseToken(ans)
+	if err != nil {
+		return false, nil
+	}
+	now, sealed, err := e.c.Store.Credentials(ctx, g.ID)
+	if err != nil {
+		return false, err
+	}
+	old, err := e.unseal(store.Claim{Grant: now, Sealed: sealed})
+	if err != nil {
+		return false, err
+	}
+	r, _, err := e.renewal(app.Policy, g, old, tok, ans.SentAt)
+	if err != nil {
+		return false, err
+	}
+	r.Events = []grant.Event{{Type: grant.GrantRefreshed, Connection: g.ConnectionID, Grant: g.ID, App: g.App, Reason: grant.OK,
+		Data: map[string]any{"attempt": g.Attempt.ID, "epoch": g.Version.Epoch, "seq": g.Version.Seq + 1, "recovered": "journal"}}}
+	err = e.c.Store.Commit(ctx, r)
+	if errors.Is(err, store.ErrStale) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// adoptOrphan tries the parked answers of a grant that is about to be declared
+// dead. A parked answer that is newer than the refused token becomes current
+// and is due at once; if its token is dead too, the next refusal finds no
+// orphan.
+func (a *attempt) adoptOrphan() (Result, bool) {
+	e, g := a.l.e, a.claim.Grant
+	ctx := context.WithoutCancel(e.life)
+	orphans, err := e.c.Store.Orphans(ctx, g.ID)
+	if err != nil {
+		e.c.Logger.Error("parked answers cannot be read", "grant", g.ID, "err", err)
+		return Result{}, false
+	}
+	for _, o := range orphans {
+		if o.Of.Before(g.Version) {
+			continue
+		}
+		ans, err := e.openAnswer(o)
+		if err != nil {
+			e.c.Logger.Error("a parked answer does not open", "grant", g.ID, "attempt", o.AttemptID, "err", err)
+			continue
+		}
+		tok, err := oauth.ParseToken(ans)
+		if err != nil || tok.RefreshToken == a.cred.RefreshToken {
+			continue
+		}
+		r, cred, err := e.renewal(a.l.app.Policy, g, a.cred, tok, ans.SentAt)
+		if err != nil {
+			continue
+		}
+		r.Times.DueAt = e.c.Now()
+		r.Events = []grant.Event{{Type: grant.GrantRefreshed, Connection: g.ConnectionID, Grant: g.ID, App: g.App, Reason: grant.OK,
+			Data: map[string]any{"attempt": o.AttemptID, "epoch": g.Version.Epoch, "seq": g.Version.Seq + 1, "recovered": "parked answer"}}}
+		if err := e.c.Store.Commit(ctx, r); err != nil {
+			continue
+		}
+		next := g
+		next.Version, next.ExpiresAt, next.DueAt, next.Attempt = r.Of.Next(), r.Times.ExpiresAt, r.Times.DueAt, nil
+		next.Status = g.Status.Become(grant.OK, e.c.Now(), time.Time{})
+		e.c.Renewed(next, cred, false)
+		return Result{Grant: next, Credential: cred}, true
+	}
+	return Result{}, false
+}
+
+// answerJSON is the plaintext of a parked answer.
+type answerJSON struct {
+	SentAt time.Time `json:"sent_at"`
+	Status int       `json:"status"`
+	Type   string    `json:"type"`
+	Body   []byte    `json:"body"`
+}
+
+func (e *Engine) sealAnswer(attemptID string, of grant.Version, ans oauth.Answer) ([]byte, error) {
+	plain, err := json.Marshal(answerJSON{ans.SentAt.UTC(), ans.Status, ans.ContentType, ans.Body})
+	if err != nil {
+		return nil, fmt.Errorf("encode answer: %w", err)
+	}
+	return e.c.Ring.Seal(orphanSlot(attemptID, of), plain)
+}
+
+func (e *Engine) openAnswer(o store.Orphan) (oauth.Answer, error) {
+	plain, err := e.c.Ring.Open(orphanSlot(o.AttemptID, o.Of), o.Sealed)
+	if err != nil {
+		return oauth.Answer{}, err
+	}
+	var j answerJSON
+	if err := json.Unmarshal(plain, &j); err != nil {
+		return oauth.Answer{}, errors.New("parked answer: the opened bytes are not an answer")
+	}
+	return oauth.Answer{SentAt: j.SentAt, ReceivedAt: j.SentAt, Sent: true, Complete: true,
+		Status: j.Status, ContentType: j.Type, Body: j.Body}, nil
+}

@@ -1,0 +1,143 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/store"
+)
+
+// refused deals with any outcome but tokens, as the policy judges it.
+func (a *attempt) refused(res oauth.Result) (Result, error) {
+	g, now := a.claim.Grant, a.l.e.c.Now()
+	known := a.learn(res)
+	v := a.l.app.Policy.Judge(g, grant.Facts{Outcome: res.Outcome, Now: now, RetryAfter: res.RetryAfter, Spread: a.l.e.spread()})
+	if v.Action == grant.Die {
+		if r, ok := a.adoptOrphan(); ok {
+			return r, nil
+		}
+		if !a.l.gate.believes() {
+			v.Action, v.Reason, v.Next = grant.Close, g.Status.Reason, now.Add(grant.Backoff(g.Failures, a.l.e.spread()))
+		}
+	}
+	if v.PauseApp && known {
+		// One incident, one event: the grants that run into it tell nothing new.
+		return a.failWith(v, res, nil, nil)
+	}
+	return a.fail(v, res, nil)
+}
+
+// fail settles the attempt and words the outcome for whoever waits.
+func (a *attempt) fail(v grant.Verdict, res oauth.Result, cause error) (Result, error) {
+	return a.failWith(v, res, cause, []grant.Event{a.failed(v, res)})
+}
+
+func (a *attempt) failWith(v grant.Verdict, res oauth.Result, cause error, events []grant.Event) (Result, error) {
+	g := a.settle(v, res, events)
+	err := fmt.Errorf("%w: %s", ErrFailed, g.Status.Reason)
+	if cause != nil {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	return Result{Grant: g, RetryAfter: max(v.Next.Sub(a.l.e.c.Now()), 0)}, err
+}
+
+// settle records the verdict and returns the grant as it is now.
+func (a *attempt) settle(v grant.Verdict, res oauth.Result, events []grant.Event) grant.Grant {
+	e, g, now := a.l.e, a.claim.Grant, a.l.e.c.Now()
+	next := g
+	next.Status = g.Status.Become(v.Reason, now, v.Next)
+	next.DueAt, next.Failures, next.Refusals, next.RefusedAt = v.Next, g.Failures+1, v.Refusals, v.RefusedAt
+	if v.Action != grant.Hold {
+		next.Attempt = nil
+	}
+	s := store.Settlement{
+		GrantID: g.ID, AttemptID: g.Attempt.ID, Of: g.Attempt.Of, Hold: v.Action == grant.Hold,
+		DueAt: v.Next, Status: next.Status, Failures: next.Failures, Refusals: v.Refusals, RefusedAt: v.RefusedAt,
+		Events: events,
+	}
+	err := e.c.Store.Settle(context.WithoutCancel(e.life), s)
+	switch {
+	case err == nil || errors.Is(err, store.ErrStale):
+		// Stale: consent or a disconnect came between; there is nothing to settle.
+		e.c.Changed(next)
+	default:
+		// The attempt stays open in the store and is settled at its barrier.
+		e.c.Logger.Error("an attempt could not be settled; it will be", "grant", g.ID, "attempt", g.Attempt.ID, "err", err)
+	}
+	e.c.Metrics.Refreshed(g.App, outcomeLabel(v, res), string(v.Reason), now.Sub(a.began))
+	return next
+}
+
+func outcomeLabel(v grant.Verdict, res oauth.Result) string {
+	switch {
+	case v.Action == grant.Die:
+		return "permanent"
+	case res.Outcome == grant.Lost:
+		return "answer_lost"
+	}
+	return "temporary"
+}
+
+// failed is the event that tells of an attempt without credentials.
+func (a *attempt) failed(v grant.Verdict, res oauth.Result) grant.Event {
+	g := a.claim.Grant
+	reason := v.Reason
+	switch {
+	case v.PauseApp:
+		reason = grant.AppCredentialsRejected
+	case res.Outcome == grant.Refused && v.Action != grant.Die:
+		reason = grant.RefreshRejected
+	}
+	data := map[string]any{
+		"outcome": res.Outcome.String(), "attempt": g.Attempt.ID, "kind": string(g.Attempt.Kind),
+		"duration_ms": a.l.e.c.Now().Sub(a.began).Milliseconds(), "final": v.Action == grant.Die,
+	}
+	if res.Code != "" {
+		data["error"] = res.Code
+	}
+	if res.Description != "" {
+		data["description"] = res.Description
+	}
+	if !v.Next.IsZero() {
+		data["next_try_at"] = v.Next.UTC().Format(time.RFC3339)
+	}
+	return grant.Event{Type: grant.GrantRefreshFailed, Connection: g.ConnectionID, Grant: g.ID, App: g.App, Reason: reason, Data: data}
+}
+
+// learn teaches the gate an outcome and tells of an incident that begins or
+// ends with it. known reports whether the app was under an incident already.
+func (a *attempt) learn(res oauth.Result) (known bool) {
+	e, now := a.l.e, a.l.e.c.Now()
+	before, _ := a.l.gate.incident()
+	first := a.claim.Grant.Refusals == 0
+	if a.l.gate.learn(res.Outcome, now, res.RetryAfter, first) == nothing {
+		return before != grant.OK
+	}
+	after, _ := a.l.gate.incident()
+	ev := grant.Event{App: a.l.app.Name, Reason: after}
+	switch {
+	case after == grant.AppCredentialsRejected:
+		ev.Type = grant.EventAppRejected
+		e.c.Metrics.AppAccepted(a.l.app.Name, false)
+	case before == grant.AppCredentialsRejected:
+		ev.Type = grant.EventAppAccepted
+		e.c.Metrics.AppAccepted(a.l.app.Name, true)
+	case after == grant.AppPaused:
+		ev.Type = grant.EventAppPaused
+	default:
+		ev.Type = grant.EventAppResumed
+	}
+	if res.Code != "" {
+		ev.Data = map[string]any{"error": res.Code}
+	}
+	if err := e.c.Store.AppendEvents(context.WithoutCancel(e.life), ev); err != nil {
+		e.c.Logger.Error("an app's incident could not be recorded", "app", a.l.app.Name, "err", err)
+	}
+	e.c.Incident(a.l.app.Name)
+	a.l.poke()
+	return false
+}

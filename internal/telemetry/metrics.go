@@ -1,0 +1,93 @@
+// Package telemetry holds what Evergrant tells about itself: metrics and logs.
+// Labels are closed sets; no metric has a label per business.
+package telemetry
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metrics are the counters the engine and the API keep. Names and labels are the
+// contract's.
+type Metrics struct {
+	Registry *prometheus.Registry
+
+	refreshes  *prometheus.CounterVec
+	duration   *prometheus.HistogramVec
+	lateness   *prometheus.HistogramVec
+	requests   *prometheus.CounterVec
+	requestDur *prometheus.HistogramVec
+	appOK      *prometheus.GaugeVec
+	links      *prometheus.CounterVec
+}
+
+// NewMetrics returns metrics on a registry of their own.
+func NewMetrics(version string) *Metrics {
+	m := &Metrics{
+		Registry: prometheus.NewRegistry(),
+		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "evergrant_refresh_total", Help: "Token refreshes by what they came to.",
+		}, []string{"app", "outcome", "reason"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "evergrant_refresh_duration_seconds", Help: "From opening a refresh attempt to its durable end.",
+			Buckets: prometheus.ExponentialBuckets(0.002, 2.5, 10),
+		}, []string{"app"}),
+		lateness: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "evergrant_refresh_lateness_seconds", Help: "How long after its due time a scheduled refresh began.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 3, 10),
+		}, []string{"app"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "evergrant_token_requests_total", Help: "Token requests by result.",
+		}, []string{"app", "result"}),
+		requestDur: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "evergrant_token_request_duration_seconds", Help: "How long token requests took.",
+			Buckets: prometheus.ExponentialBuckets(0.00001, 4, 10),
+		}, []string{"app"}),
+		appOK: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "evergrant_app_credentials_ok", Help: "Whether the provider accepts the app's client id and secret.",
+		}, []string{"app"}),
+		links: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "evergrant_links_total", Help: "Links by the state they came to.",
+		}, []string{"app", "state"}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "evergrant_build_info", Help: "The running version.",
+		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
+	})
+	build.Set(1)
+	m.Registry.MustRegister(m.refreshes, m.duration, m.lateness, m.requests, m.requestDur, m.appOK, m.links, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Refreshed counts one refresh. Outcome is ok, temporary, permanent or answer_lost.
+func (m *Metrics) Refreshed(app, outcome, reason string, took time.Duration) {
+	m.refreshes.WithLabelValues(app, outcome, reason).Inc()
+	m.duration.WithLabelValues(app).Observe(took.Seconds())
+}
+
+// Late observes how long after its due time a scheduled refresh began.
+func (m *Metrics) Late(app string, by time.Duration) {
+	m.lateness.WithLabelValues(app).Observe(max(by, 0).Seconds())
+}
+
+// TokenRequest counts one token request. Result is held, refreshed or refused.
+func (m *Metrics) TokenRequest(app, result string, took time.Duration) {
+	m.requests.WithLabelValues(app, result).Inc()
+	m.requestDur.WithLabelValues(app).Observe(took.Seconds())
+}
+
+// AppAccepted says whether the provider accepts the app's credentials.
+func (m *Metrics) AppAccepted(app string, ok bool) {
+	v := 0.0
+	if ok {
+		v = 1
+	}
+	m.appOK.WithLabelValues(app).Set(v)
+}
+
+// Link counts a link that came to a state.
+func (m *Metrics) Link(app, state string) { m.links.WithLabelValues(app, state).Inc() }

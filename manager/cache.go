@@ -1,0 +1,223 @@
+package manager
+
+import (
+	"hash/maphash"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/internal/grant"
+)
+
+// held is one grant of a connection with its credentials in the clear.
+type held struct {
+	grant     grant.Grant
+	cred      grant.Credential
+	locations []string // ids, sorted
+	baseURL   string
+	// until is when the refresh window begins: from then on a read asks the store.
+	until   time.Time
+	handout *Handout
+}
+
+// snapshot is everything about a connection that a token read needs. It is
+// immutable.
+type snapshot struct {
+	connection grant.Connection // its status as derived from the grants held here
+	grants     []held           // live ones with credentials; those that reach most locations first
+	degraded   bool             // built from an answer that is not yet in the store
+}
+
+// cache keeps snapshots of the connections that are read. It never makes one
+// newer than the store: a snapshot that was being built while something changed
+// is not kept.
+type cache struct {
+	seed maphash.Seed
+	most int // entries a shard of ids may have
+	// Every cached entry is in one shard of each kind. A shard of ids is locked
+	// before a shard of addresses, and for the whole of a change.
+	ids       [32]shard[string]
+	addresses [32]shard[grant.Ref]
+}
+
+type shard[K comparable] struct {
+	mu      sync.RWMutex
+	entries map[K]*entry
+	_       [64]byte // keeps two shards off one cache line
+}
+
+// entry is a cached snapshot; a renewal replaces what it points to.
+type entry struct {
+	id      string
+	address grant.Ref
+	snap    atomic.Pointer[snapshot]
+}
+
+func newCache(size int) *cache {
+	c := &cache{seed: maphash.MakeSeed()}
+	c.most = max(size/len(c.ids), 1)
+	for i := range c.ids {
+		c.ids[i].entries = make(map[string]*entry)
+		c.addresses[i].entries = make(map[grant.Ref]*entry)
+	}
+	return c
+}
+
+func (c *cache) byID(id string) *shard[string] {
+	return &c.ids[maphash.String(c.seed, id)%uint64(len(c.ids))]
+}
+
+func (c *cache) byAddress(ref grant.Ref) *shard[grant.Ref] {
+	return &c.addresses[maphash.String(c.seed, ref.Key)%uint64(len(c.addresses))]
+}
+
+func (s *shard[K]) get(k K) *entry {
+	s.mu.RLock()
+	e := s.entries[k]
+	s.mu.RUnlock()
+	return e
+}
+
+func (s *shard[K]) set(k K, e *entry) {
+	s.mu.Lock()
+	if e == nil {
+		delete(s.entries, k)
+	} else {
+		s.entries[k] = e
+	}
+	s.mu.Unlock()
+}
+
+// get returns the snapshot cached under ref, or nil.
+func (c *cache) get(ref grant.Ref) *snapshot {
+	var e *entry
+	if ref.ID != "" {
+		e = c.byID(ref.ID).get(ref.ID)
+	} else {
+		e = c.byAddress(ref).get(ref)
+	}
+	if e == nil {
+		return nil
+	}
+	return e.snap.Load()
+}
+
+// begin returns an entry, already in the cache, for a snapshot about to be
+// built. While it is empty it stands in for the connection: a change that comes
+// meanwhile takes it out, and filling it then shows nobody anything.
+func (c *cache) begin(conn grant.Connection) *entry {
+	e := &entry{id: conn.ID, address: conn.Ref()}
+	s := c.byID(e.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, there := s.entries[e.id]; !there && len(s.entries) >= c.most {
+		for id, victim := range s.entries { // any one; map order is random enough
+			delete(s.entries, id)
+			c.byAddress(victim.address).set(victim.address, nil)
+			break
+		}
+	}
+	s.entries[e.id] = e
+	c.byAddress(e.address).set(e.address, e)
+	return e
+}
+
+// holds reports whether the entry is still the connection's.
+func (c *cache) holds(e *entry) bool { return c.byID(e.id).get(e.id) == e }
+
+// end takes out an entry that could not be filled.
+func (c *cache) end(e *entry) {
+	s := c.byID(e.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.entries[e.id] == e {
+		delete(s.entries, e.id)
+		c.byAddress(e.address).set(e.address, nil)
+	}
+}
+
+// drop forgets a connection.
+func (c *cache) drop(connectionID string) {
+	s := c.byID(connectionID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[connectionID]; e != nil {
+		delete(s.entries, connectionID)
+		c.byAddress(e.address).set(e.address, nil)
+	}
+}
+
+// clear forgets everything.
+func (c *cache) clear() {
+	for i := range c.ids {
+		s := &c.ids[i]
+		s.mu.Lock()
+		for id, e := range s.entries {
+			delete(s.entries, id)
+			c.byAddress(e.address).set(e.address, nil)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// renew puts new credentials into the snapshot of a connection that is cached.
+// Readers see them at once, even while the store cannot be read.
+func (c *cache) renew(g grant.Grant, cred grant.Credential, degraded bool) {
+	s := c.byID(g.ConnectionID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[g.ConnectionID]
+	if e == nil {
+		return
+	}
+	old := e.snap.Load()
+	at := -1
+	if old != nil {
+		at = slices.IndexFunc(old.grants, func(h held) bool { return h.grant.ID == g.ID })
+	}
+	if at < 0 || !old.grants[at].grant.Version.Before(g.Version) && !old.degraded {
+		// Being built, or of a grant it does not know: build it again.
+		delete(s.entries, g.ConnectionID)
+		c.byAddress(e.address).set(e.address, nil)
+		return
+	}
+	next := &snapshot{connection: old.connection, grants: slices.Clone(old.grants), degraded: degraded}
+	h := &next.grants[at]
+	h.grant, h.cred = g, cred
+	next.finish(g.Status.Since)
+	// A new entry, so that whoever is filling the old one fills nothing.
+	fresh := &entry{id: e.id, address: e.address}
+	fresh.snap.Store(next)
+	s.entries[e.id] = fresh
+	c.byAddress(e.address).set(e.address, fresh)
+}
+
+// finish derives what follows from a snapshot's grants.
+func (s *snapshot) finish(now time.Time) {
+	all := make([]grant.Grant, 0, len(s.grants))
+	for _, h := range s.grants {
+		all = append(all, h.grant)
+	}
+	if len(all) > 0 {
+		s.connection.Status = grant.Derive(s.connection.Status, all, now)
+	}
+	for i := range s.grants {
+		h := &s.grants[i]
+		h.handout = &Handout{
+			Token: evergrant.Token{
+				AccessToken: h.cred.AccessToken.Reveal(), Type: h.cred.TokenType, Scope: h.cred.Scope, BaseURL: h.baseURL,
+				Connection: s.connection.ID, Grant: h.grant.ID, Fingerprint: h.cred.AccessToken.Fingerprint(),
+				Expiry: h.grant.ExpiresAt, Locations: h.locations,
+			},
+			Key: s.connection.Key, App: s.connection.App, State: s.connection.Status.State,
+		}
+		if h.grant.Status.State == grant.Degraded {
+			h.handout.Warnings = append(h.handout.Warnings, string(h.grant.Status.Reason))
+		}
+		if s.degraded {
+			h.handout.Warnings = append(h.handout.Warnings, string(grant.StoreUnavailable))
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/refresh"
+)
+
+// warnRejectedRecently tells a caller that its rejection came too soon after the
+// last one to be acted on.
+const warnRejectedRecently = "rejected_recently"
+
+// forced remembers when each grant was last refreshed by demand, so that an API
+// that always answers 401 cannot burn refresh tokens. Only forced refreshes
+// count.
+type forced struct {
+	mu   sync.Mutex
+	last map[string]time.Time // by grant id; entries older than any interval go
+}
+
+// allow reports whether the grant may be refreshed by demand at now, and if not,
+// how long to wait. Allowing it counts.
+func (f *forced) allow(grantID string, now time.Time, interval time.Duration) (bool, time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if at, ok := f.last[grantID]; ok {
+		if wait := at.Add(interval).Sub(now); wait > 0 && wait <= interval {
+			return false, wait
+		}
+	}
+	if len(f.last) >= 1024 {
+		for id, at := range f.last {
+			if now.Sub(at) > time.Hour {
+				delete(f.last, id)
+			}
+		}
+	}
+	f.last[grantID] = now
+	return true, 0
+}
+
+// Reject implements [evergrant.Source].
+func (m *Manager) Reject(ctx context.Context, ref evergrant.Ref, fingerprint string) (*evergrant.Token, error) {
+	r, err := grant.ParseRef(string(ref))
+	if err != nil {
+		return nil, invalid("reject", string(ref), "%v", err)
+	}
+	h, err := m.RejectHandout(ctx, r, fingerprint)
+	if err != nil {
+		return nil, err
+	}
+	t := h.Token
+	return &t, nil
+}
+
+// RejectHandout takes in that the provider's API refused the token with this
+// fingerprint. If it is no longer current, the current one is the answer. If it
+// is, it is refreshed once for all who say so, at most once per interval.
+func (m *Manager) RejectHandout(ctx context.Context, ref grant.Ref, fingerprint string) (*Handout, error) {
+	const op = "reject"
+	if fingerprint == "" {
+		return nil, invalid(op, ref.String(), "fingerprint is empty; send the one that came with the token")
+	}
+	ctx, cancel := context.WithTimeout(ctx, callerPatience)
+	defer cancel()
+	s, err := m.load(ctx, ref)
+	if err != nil {
+		return nil, m.internal(op, ref.String(), err)
+	}
+	var h *held
+	for i := range s.grants {
+		if s.grants[i].cred.AccessToken.Fingerprint() == fingerprint {
+			h = &s.grants[i]
+		}
+	}
+	if h == nil {
+		return m.Handout(ctx, ref, evergrant.TokenOptions{})
+	}
+
+	if !m.engine.Refreshing(h.grant.ID) {
+		if ok, _ := m.forced.allow(h.grant.ID, m.c.Now(), m.interval(h.grant.App)); !ok {
+			return m.still(op, ref, s, h, warnRejectedRecently)
+		}
+	}
+	res, err := m.engine.Refresh(ctx, h.grant.App, h.grant.ID, h.grant.Version)
+	switch {
+	case err == nil, errors.Is(err, refresh.ErrBusy):
+		now, err := m.build(ctx, ref)
+		if err != nil {
+			return m.Handout(ctx, ref, evergrant.TokenOptions{})
+		}
+		for i := range now.grants {
+			if n := &now.grants[i]; n.grant.ID == h.grant.ID && n.cred.AccessToken != h.cred.AccessToken {
+				return n.handout, nil
+			}
+		}
+		return m.still(op, ref, now, h, string(grant.AnswerLost))
+	case errors.Is(err, refresh.ErrFailed) && res.Grant.ID != "" && !res.Grant.Status.State.Live():
+		return m.Handout(ctx, ref, evergrant.TokenOptions{})
+	}
+	reason := res.Grant.Status.Reason
+	if reason == "" || reason == grant.OK {
+		reason = grant.ProviderUnavailable
+	}
+	if incident, _ := m.engine.Incident(h.grant.App); incident != grant.OK {
+		reason = incident
+	}
+	return m.still(op, ref, s, h, string(reason))
+}
+
+// still answers with the current token and a warning, or, if that has ended,
+// with the error.
+func (m *Manager) still(op string, ref grant.Ref, s *snapshot, h *held, warning string) (*Handout, error) {
+	if !grant.Serve(m.c.Now(), h.grant.ExpiresAt, defaultMinValid) {
+		return nil, temporary(op, ref.String(), h.grant.Status.Reason, 2*time.Second, "the token has ended and could not be renewed yet")
+	}
+	return &Handout{Token: h.handout.Token, Key: s.connection.Key, App: s.connection.App, State: s.connection.Status.State,
+		Warnings: append([]string{warning}, h.handout.Warnings...)}, nil
+}
+
+// Refresh forces a refresh of every live grant of the connection and waits for
+// it. A grant refreshed by demand less than the interval ago is left alone.
+func (m *Manager) Refresh(ctx context.Context, ref grant.Ref) ([]RefreshResult, error) {
+	const op = "refresh"
+	c, err := m.c.Store.Connection(ctx, ref)
+	if err != nil {
+		return nil, m.internal(op, ref.String(), err)
+	}
+	grants, err := m.c.Store.Grants(ctx, c.ID)
+	if err != nil {
+		return nil, m.internal(op, ref.String(), err)
+	}
+	var (
+		out  []RefreshResult
+		wait sync.WaitGroup
+	)
+	for _, g := range grants {
+		if g.Status.State.Live() {
+			out = append(out, RefreshResult{GrantID: g.ID, Reason: g.Status.Reason})
+		}
+	}
+	if len(out) == 0 {
+		return nil, unusable(op, ref.String(), c.Status)
+	}
+	for i := range out {
+		wait.Go(func() { m.refreshOne(ctx, &out[i], grants) })
+	}
+	wait.Wait()
+	return out, nil
+}
+
+func (m *Manager) refreshOne(ctx context.Context, out *RefreshResult, grants []grant.Grant) {
+	for _, g := range grants {
+		if g.ID != out.GrantID {
+			continue
+		}
+		if !m.engine.Refreshing(g.ID) {
+			if ok, after := m.forced.allow(g.ID, m.c.Now(), m.interval(g.App)); !ok {
+				out.RetryAfter = after
+				return
+			}
+		}
+		res, err := m.engine.Refresh(ctx, g.App, g.ID, g.Version)
+		out.Refreshed = err == nil
+		out.RetryAfter = res.RetryAfter
+		if res.Grant.ID != "" {
+			out.Reason = res.Grant.Status.Reason
+		}
+		if incident, _ := m.engine.Incident(g.App); incident != grant.OK {
+			out.Reason = incident
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package manager
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/seal"
+	"github.com/evergrant/evergrant/internal/store"
+)
+
+// buildTries bounds how often a snapshot that was overtaken by a change is built
+// again before it is answered as it is.
+const buildTries = 3
+
+// load returns the connection's snapshot from the cache, or builds it.
+func (m *Manager) load(ctx context.Context, ref grant.Ref) (*snapshot, error) {
+	if s := m.cache.get(ref); s != nil {
+		return s, nil
+	}
+	return m.build(ctx, ref)
+}
+
+// build reads a connection's snapshot from the store into the cache. Callers at
+// the same time share the reading.
+func (m *Manager) build(ctx context.Context, ref grant.Ref) (*snapshot, error) {
+	ch := m.building.DoChan(ref.String(), func() (any, error) {
+		return m.buildOnce(context.WithoutCancel(ctx), ref)
+	})
+	select {
+	case r := <-ch:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*snapshot), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (m *Manager) buildOnce(ctx context.Context, ref grant.Ref) (*snapshot, error) {
+	for try := 1; ; try++ {
+		c, err := m.c.Store.Connection(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		e := m.cache.begin(c)
+		s, err := m.read(ctx, c)
+		if err != nil {
+			m.cache.end(e)
+			return nil, err
+		}
+		e.snap.Store(s)
+		if m.cache.holds(e) || try == buildTries {
+			return s, nil
+		}
+		// Something changed while it was read.
+	}
+}
+
+// read reads everything a token read needs of a connection.
+func (m *Manager) read(ctx context.Context, c grant.Connection) (*snapshot, error) {
+	grants, err := m.c.Store.Grants(ctx, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	reach, err := m.c.Store.Locations(ctx, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	s := &snapshot{connection: c}
+	for _, g := range grants {
+		if !g.Status.State.Live() {
+			continue
+		}
+		h, err := m.hold(ctx, g.ID)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // disconnected between two reads
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range reach {
+			if l.GrantID == g.ID {
+				h.locations = append(h.locations, l.ID)
+			}
+		}
+		s.grants = append(s.grants, h)
+	}
+	slices.SortStableFunc(s.grants, func(a, b held) int { return cmp.Compare(len(b.locations), len(a.locations)) })
+	s.connection.Status = m.overlay(c.App, c.Status)
+	s.finish(m.c.Now())
+	for i := range s.grants {
+		s.grants[i].handout.State = m.overlay(c.App, s.connection.Status).State
+	}
+	return s, nil
+}
+
+// hold opens a grant's current credentials.
+func (m *Manager) hold(ctx context.Context, grantID string) (held, error) {
+	g, sealed, err := m.c.Store.Credentials(ctx, grantID)
+	if err != nil {
+		return held{}, err
+	}
+	cred, err := m.open(g, sealed)
+	if err != nil {
+		return held{}, err
+	}
+	h := held{grant: g, cred: cred}
+	if app := m.c.Apps[g.App]; app != nil {
+		h.baseURL = app.Endpoints.API
+		h.until = app.Policy.WindowStart(g.IssuedAt, g.ExpiresAt)
+	}
+	return h, nil
+}
+
+func (m *Manager) open(g grant.Grant, sealed []byte) (grant.Credential, error) {
+	plain, err := m.c.Ring.Open(seal.Slot{Table: seal.Credentials, Row: g.ID, Epoch: g.Version.Epoch, Seq: g.Version.Seq}, sealed)
+	if err != nil {
+		return grant.Credential{}, err
+	}
+	return grant.ParseCredential(plain)
+}

@@ -1,0 +1,191 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/refresh"
+)
+
+const (
+	// defaultMinValid is how long a token must still be good for when the caller
+	// does not say: enough for a call.
+	defaultMinValid = 10 * time.Second
+	// callerPatience bounds how long a caller waits for a refresh.
+	callerPatience = 25 * time.Second
+	// readTries bounds how often a read starts over because the connection
+	// changed under it.
+	readTries = 4
+)
+
+// Token implements [evergrant.Source].
+func (m *Manager) Token(ctx context.Context, ref evergrant.Ref, opts *evergrant.TokenOptions) (*evergrant.Token, error) {
+	r, err := grant.ParseRef(string(ref))
+	if err != nil {
+		return nil, invalid("token", string(ref), "%v", err)
+	}
+	var o evergrant.TokenOptions
+	if opts != nil {
+		o = *opts
+	}
+	h, err := m.Handout(ctx, r, o)
+	if err != nil {
+		return nil, err
+	}
+	t := h.Token
+	return &t, nil
+}
+
+// Handout returns a token for the connection that satisfies o: from the cache if
+// one is there, after a refresh if one is needed. Callers that need the same
+// refresh share it.
+func (m *Manager) Handout(ctx context.Context, ref grant.Ref, o evergrant.TokenOptions) (*Handout, error) {
+	minValid := o.MinValid
+	if minValid <= 0 {
+		minValid = defaultMinValid
+	}
+	if s := m.cache.get(ref); s != nil {
+		now := m.c.Now()
+		if h := s.pick(now, minValid, o.Location); h != nil && now.Before(h.until) {
+			return h.handout, nil
+		}
+	}
+	return m.handoutSlow(ctx, ref, minValid, o.Location)
+}
+
+// pick returns the first grant that reaches the location, or any if that is "",
+// and whose token may be served.
+func (s *snapshot) pick(now time.Time, minValid time.Duration, location string) *held {
+	for i := range s.grants {
+		h := &s.grants[i]
+		if h.reaches(location) && grant.Serve(now, h.grant.ExpiresAt, minValid) && !h.cred.AccessToken.IsZero() {
+			return h
+		}
+	}
+	return nil
+}
+
+func (h *held) reaches(location string) bool {
+	return location == "" || slices.Contains(h.locations, location)
+}
+
+// handoutSlow asks the store, and refreshes what has to be.
+func (m *Manager) handoutSlow(ctx context.Context, ref grant.Ref, minValid time.Duration, location string) (*Handout, error) {
+	const op = "token"
+	ctx, cancel := context.WithTimeout(ctx, callerPatience)
+	defer cancel()
+	var last error
+	for range readTries {
+		s, err := m.build(ctx, ref)
+		if err != nil {
+			// The store is out of reach: what was read before is good until it ends.
+			if cached := m.cache.get(ref); cached != nil {
+				if h := cached.pick(m.c.Now(), minValid, location); h != nil {
+					return h.handout, nil
+				}
+			}
+			return nil, m.internal(op, ref.String(), err)
+		}
+		if h := s.pick(m.c.Now(), minValid, location); h != nil {
+			return h.handout, nil
+		}
+		h, err := m.candidate(op, ref, s, minValid, location)
+		if err != nil {
+			return nil, err
+		}
+		res, err := m.engine.Refresh(ctx, h.grant.App, h.grant.ID, h.grant.Version)
+		if err != nil {
+			last = m.refreshError(op, ref, h.grant, res, err)
+			if errors.Is(err, refresh.ErrBusy) {
+				continue // the grant has moved on since it was read
+			}
+			if errors.Is(err, refresh.ErrFailed) && !res.Grant.Status.State.Live() && res.Grant.ID != "" {
+				continue // it died; another grant may serve, or the answer is to reauthorize
+			}
+			return nil, last
+		}
+		if res.Degraded {
+			return m.degradedHandout(op, ref, res, minValid)
+		}
+	}
+	if last == nil {
+		last = temporary(op, ref.String(), grant.AnswerLost, time.Second, "the connection keeps changing; try again")
+	}
+	return nil, last
+}
+
+// candidate is the grant whose refresh could satisfy the caller, or why there is
+// none.
+func (m *Manager) candidate(op string, ref grant.Ref, s *snapshot, minValid time.Duration, location string) (*held, error) {
+	if len(s.grants) == 0 {
+		return nil, unusable(op, ref.String(), s.connection.Status)
+	}
+	now := m.c.Now()
+	for i := range s.grants {
+		h := &s.grants[i]
+		if !h.reaches(location) {
+			continue
+		}
+		life := h.grant.ExpiresAt.Sub(h.grant.IssuedAt)
+		if minValid > life {
+			return nil, invalid(op, ref.String(), "min_valid is %s, but this provider's tokens live only %s; ask for less", minValid, life.Round(time.Second))
+		}
+		if age := now.Sub(h.grant.IssuedAt); age < m.interval(h.grant.App) && grant.Serve(now, h.grant.ExpiresAt, defaultMinValid) {
+			// Renewed a moment ago; renewing again for a caller's wish would only
+			// burn refresh tokens.
+			return nil, temporary(op, ref.String(), "", m.interval(h.grant.App)-age,
+				fmt.Sprintf("the token is good for another %s, less than min_valid, and was renewed %s ago", h.grant.ExpiresAt.Sub(now).Round(time.Second), age.Round(time.Second)))
+		}
+		return h, nil
+	}
+	return nil, &evergrant.Error{Op: op, Ref: evergrant.Ref(ref.String()), Code: codeLocationNotCovered,
+		Reason: string(grant.LocationsMissing), ActBy: evergrant.ActMerchant, Err: evergrant.ErrLocationNotCovered,
+		Message: fmt.Sprintf("no grant of the connection reaches location %q; somebody who sees it has to connect", location)}
+}
+
+// refreshError words a refresh that brought nothing.
+func (m *Manager) refreshError(op string, ref grant.Ref, g grant.Grant, res refresh.Result, err error) error {
+	reason := res.Grant.Status.Reason
+	if reason == "" {
+		reason = g.Status.Reason
+	}
+	if incident, _ := m.engine.Incident(g.App); incident != grant.OK {
+		reason = incident
+	}
+	if reason == grant.OK || !reason.State().Live() {
+		reason = grant.ProviderUnavailable
+	}
+	switch {
+	case errors.Is(err, refresh.ErrFailed), errors.Is(err, refresh.ErrBlocked):
+		return temporary(op, ref.String(), reason, res.RetryAfter, "the token has ended and could not be renewed yet")
+	case errors.Is(err, refresh.ErrBusy):
+		return temporary(op, ref.String(), grant.AnswerLost, res.RetryAfter, "the answer to an earlier refresh is still awaited")
+	case errors.Is(err, refresh.ErrStopped):
+		return temporary(op, ref.String(), "", res.RetryAfter, "this server is stopping")
+	}
+	return m.internal(op, ref.String(), err)
+}
+
+// degradedHandout hands out a token that is in the journal and not yet in the
+// store.
+func (m *Manager) degradedHandout(op string, ref grant.Ref, res refresh.Result, minValid time.Duration) (*Handout, error) {
+	if s := m.cache.get(ref); s != nil {
+		if h := s.pick(m.c.Now(), minValid, ""); h != nil {
+			return h.handout, nil
+		}
+	}
+	return nil, temporary(op, ref.String(), grant.StoreUnavailable, 2*time.Second, "the store cannot be written")
+}
+
+// interval is the least time between two refreshes for callers' sake.
+func (m *Manager) interval(app string) time.Duration {
+	if a := m.c.Apps[app]; a != nil {
+		return a.Policy.ForcedInterval()
+	}
+	return grant.Policy{}.ForcedInterval()
+}
