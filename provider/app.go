@@ -16,9 +16,9 @@ import (
 // open filled in. [NewApp] builds it once, from the configuration; it is not
 // changed afterwards and safe for concurrent use.
 type App struct {
-	Name           string // k-series
-	Recipe         Recipe
-	Environment    Environment
+	Name        string // k-series
+	Recipe      Recipe
+	Environment Environment
 	// Endpoints are absolute, and as far as they are known without asking the
 	// provider. Use [App.Resolved] before sending anything.
 	Endpoints      Endpoints

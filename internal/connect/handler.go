@@ -1,0 +1,150 @@
+package connect
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/evergrant/evergrant/internal/grant"
+)
+
+// answer is what a request comes to: a page, or a way on. One writer turns it
+// into a response, so that no page can miss a header.
+type answer struct {
+	status   int
+	page     page
+	location string       // instead of a page: 303 to there
+	cookie   *http.Cookie // set beside either
+	// formAction is the provider's origin, where the page's form ends up. Browsers
+	// apply form-action to the redirect too.
+	formAction string
+	retryAfter int // seconds, 0 for none
+	allow      string
+}
+
+// goTo is an answer that sends the browser on.
+func goTo(location string) answer { return answer{status: http.StatusSeeOther, location: location} }
+
+// Handler returns the public listener's handler. Whatever it does not know is a
+// page that says so.
+func (s *Service) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.serve(s.nowhere))
+	mux.HandleFunc("GET "+stylePath, s.serveStyle)
+	mux.Handle("/connect/{token}", s.only(s.landing, http.MethodGet))
+	mux.Handle("/connect/{token}/start", s.only(s.start, http.MethodPost))
+	mux.Handle("/connect/{token}/done", s.only(s.done, http.MethodGet))
+	mux.Handle("/connect/{token}/problem", s.only(s.problem, http.MethodGet))
+	mux.Handle("/connect/{token}/help", s.only(s.askHelp, http.MethodPost))
+	mux.Handle("/oauth/callback/{app}", s.only(s.callback, http.MethodGet))
+	return mux
+}
+
+// only lets one method through, and HEAD with GET. A GET of an address that
+// takes a POST is a reload or the back button and leads back to the link.
+func (s *Service) only(h func(*http.Request) answer, method string) http.Handler {
+	return s.serve(func(r *http.Request) answer {
+		switch {
+		case r.Method == method, method == http.MethodGet && r.Method == http.MethodHead:
+			return h(r)
+		case r.Method == http.MethodGet:
+			if t, ok := parseToken(r.PathValue("token")); ok {
+				return goTo(s.linkURL(t.Reveal(), ""))
+			}
+		}
+		a := s.nowhere(r)
+		a.status, a.allow = http.StatusMethodNotAllowed, method
+		return a
+	})
+}
+
+// nowhere answers for addresses that do not exist.
+func (s *Service) nowhere(*http.Request) answer {
+	return answer{status: http.StatusNotFound, page: page{
+		Heading: "There is nothing here",
+		Lead:    []string{"Please check that the whole link was copied, or open it again from the message it came in."},
+	}}
+}
+
+// serve writes what a handler answers.
+func (s *Service) serve(h func(*http.Request) answer) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a := h(r)
+		head := w.Header()
+		if a.cookie != nil {
+			http.SetCookie(w, a.cookie)
+		}
+		if a.retryAfter > 0 {
+			head.Set("Retry-After", strconv.Itoa(a.retryAfter))
+		}
+		if a.allow != "" {
+			head.Set("Allow", a.allow)
+		}
+		s.protect(head, a.formAction)
+		if a.location != "" {
+			head.Set("Location", a.location)
+			w.WriteHeader(a.status)
+			return
+		}
+		a.page.Brand, a.page.Style, a.page.Help = s.brand, s.style.href, s.help() != ""
+		var body bytes.Buffer
+		if err := s.pages.Execute(&body, a.page); err != nil {
+			s.c.Logger.ErrorContext(r.Context(), "page could not be rendered", "err", err)
+			http.Error(w, "Something went wrong here. Please try again.", http.StatusInternalServerError)
+			return
+		}
+		head.Set("Content-Type", "text/html; charset=utf-8")
+		head.Set("Content-Length", strconv.Itoa(body.Len()))
+		w.WriteHeader(a.status)
+		if r.Method != http.MethodHead {
+			_, _ = w.Write(body.Bytes()) // the browser is gone; there is nobody to tell
+		}
+	})
+}
+
+// protect sets the headers every answer has. The address of a page has the
+// link's token in it and must not travel.
+func (s *Service) protect(h http.Header, formAction string) {
+	h.Set("Content-Security-Policy", fmt.Sprintf(
+		"default-src 'none'; style-src 'self'; img-src 'self' data:; form-action %s; base-uri 'none'; frame-ancestors 'none'",
+		strings.TrimSpace("'self' "+formAction)))
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Robots-Tag", "noindex, nofollow")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+	if s.secure {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+}
+
+// robot reports whether nobody has asked to see the page yet: a HEAD request or
+// a browser that reads ahead.
+func robot(r *http.Request) bool {
+	for _, h := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		if v := strings.ToLower(r.Header.Get(h)); strings.Contains(v, "prefetch") || strings.Contains(v, "preview") || strings.Contains(v, "prerender") {
+			return true
+		}
+	}
+	return r.Method == http.MethodHead
+}
+
+// problemStatus is the HTTP status of a problem's page.
+func problemStatus(p grant.Problem) int {
+	switch p {
+	case grant.ProblemDeclined, grant.ProblemScopeMissing:
+		return http.StatusForbidden
+	case grant.ProblemLinkUnknown:
+		return http.StatusNotFound
+	case grant.ProblemLinkExpired, grant.ProblemLinkRevoked:
+		return http.StatusGone
+	case grant.ProblemOtherIdentity:
+		return http.StatusConflict
+	case grant.ProblemProviderUnavailable, grant.ProblemOurFault, grant.ProblemOurSetup:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusBadRequest
+}

@@ -1,0 +1,215 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/secret"
+	"github.com/evergrant/evergrant/internal/store"
+	"github.com/evergrant/evergrant/provider"
+)
+
+// visit is one look at a link. Of a link that is not known only the token is
+// set.
+type visit struct {
+	token secret.String
+	link  grant.Link
+	conn  grant.Connection
+	app   *provider.App
+}
+
+// find looks a link up by the token in the path. The problem is "" for a link
+// that can be used and for one that has been.
+func (s *Service) find(r *http.Request) (visit, grant.Problem) {
+	var v visit
+	var ok bool
+	if v.token, ok = parseToken(r.PathValue("token")); !ok {
+		return v, grant.ProblemLinkUnknown
+	}
+	ctx := r.Context()
+	var err error
+	if v.link, err = s.c.Store.LinkByToken(ctx, hash(v.token)); err != nil {
+		return v, s.storeProblem(ctx, err)
+	}
+	return s.complete(ctx, v)
+}
+
+// complete reads what belongs to the visit's link and judges it.
+func (s *Service) complete(ctx context.Context, v visit) (visit, grant.Problem) {
+	var err error
+	if v.conn, err = s.c.Store.Connection(ctx, grant.Ref{ID: v.link.ConnectionID}); err != nil {
+		return v, s.storeProblem(ctx, err)
+	}
+	var ok bool
+	if v.app, ok = s.c.Apps[v.link.App]; !ok {
+		s.c.Logger.ErrorContext(ctx, "a link is for an app that is not configured", "link", v.link.ID, "app", v.link.App)
+		return v, grant.ProblemOurSetup
+	}
+	switch v.link.StateAt(s.c.Now()) {
+	case grant.LinkStateRevoked:
+		return v, grant.ProblemLinkRevoked
+	case grant.LinkStateExpired:
+		return v, grant.ProblemLinkExpired
+	}
+	return v, ""
+}
+
+// storeProblem is what an error of the store means to a merchant.
+func (s *Service) storeProblem(ctx context.Context, err error) grant.Problem {
+	if errors.Is(err, store.ErrNotFound) {
+		return grant.ProblemLinkUnknown
+	}
+	s.c.Logger.ErrorContext(ctx, "a merchant's request met a failing store", "err", err)
+	return grant.ProblemOurFault
+}
+
+// endpointsFor bounds how long a page waits for a provider's metadata.
+const endpointsFor = 5 * time.Second
+
+// endpoints returns where to send the merchant.
+func (s *Service) endpoints(ctx context.Context, app *provider.App) (provider.Endpoints, error) {
+	ctx, cancel := context.WithTimeout(ctx, endpointsFor)
+	defer cancel()
+	return app.Resolved(ctx, s.c.Sender)
+}
+
+// landing is a link's first page. It changes nothing but "opened", so that mail
+// scanners cannot use the link up.
+func (s *Service) landing(r *http.Request) answer {
+	v, p := s.find(r)
+	if p != "" {
+		return s.problemPage(v, p)
+	}
+	if v.link.State == grant.LinkStateCompleted {
+		return s.alreadyPage(v)
+	}
+	ep, err := s.endpoints(r.Context(), v.app)
+	if err != nil {
+		s.c.Logger.WarnContext(r.Context(), "a merchant cannot be sent to the provider", "app", v.app.Name, "err", err)
+		return s.problemPage(v, grant.ProblemProviderUnavailable)
+	}
+	if !robot(r) {
+		s.opened(r.Context(), v)
+		if !v.link.Landing {
+			return s.depart(r, v, ep)
+		}
+	}
+	a := s.landingPage(v, ep)
+	a.formAction = origin(ep.Authorize)
+	return a
+}
+
+// errUnchanged leaves a link as it is.
+var errUnchanged = errors.New("unchanged")
+
+// opened records that somebody has seen the link, once. A failure costs a
+// statistic and is not the merchant's concern.
+func (s *Service) opened(ctx context.Context, v visit) {
+	_, err := s.c.Store.UpdateLink(ctx, v.link.ID, func(l *grant.Link) error {
+		if l.State != grant.LinkStateCreated {
+			return errUnchanged
+		}
+		l.State = grant.LinkStateOpened
+		return nil
+	}, linkEvent(grant.LinkOpened, v.link, v.conn))
+	switch {
+	case err == nil:
+		s.c.LinkState(v.link.App, string(grant.LinkStateOpened))
+	case errors.Is(err, errUnchanged), errors.Is(err, store.ErrStale):
+	default:
+		s.c.Logger.WarnContext(ctx, "an opened link could not be recorded", "link", v.link.ID, "err", err)
+	}
+}
+
+// done says that the connection stands.
+func (s *Service) done(r *http.Request) answer {
+	v, p := s.find(r)
+	if p != "" {
+		return s.problemPage(v, p)
+	}
+	if v.link.State != grant.LinkStateCompleted {
+		return goTo(s.linkURL(v.token.Reveal(), ""))
+	}
+	locations, err := s.c.Store.Locations(r.Context(), v.conn.ID)
+	if err != nil {
+		// The connection stands whether or not its locations can be named.
+		s.c.Logger.WarnContext(r.Context(), "locations could not be read", "connection", v.conn.ID, "err", err)
+	}
+	grants, err := s.c.Store.Grants(r.Context(), v.conn.ID)
+	if err != nil {
+		s.c.Logger.WarnContext(r.Context(), "grants could not be read", "connection", v.conn.ID, "err", err)
+	}
+	return s.donePage(v, grants, locations)
+}
+
+// problem says why the last try failed.
+func (s *Service) problem(r *http.Request) answer {
+	v, p := s.find(r)
+	switch {
+	case p != "":
+		return s.problemPage(v, p)
+	case v.link.State == grant.LinkStateCompleted:
+		return goTo(s.linkURL(v.token.Reveal(), "done"))
+	case v.link.State != grant.LinkStateFailed || v.link.Problem == "":
+		return goTo(s.linkURL(v.token.Reveal(), ""))
+	}
+	a := s.problemPage(v, v.link.Problem)
+	if ep, err := s.endpoints(r.Context(), v.app); err == nil {
+		a.formAction = origin(ep.Authorize)
+	}
+	return a
+}
+
+// askHelp asks the developer for a new link. Asking again is not told again.
+func (s *Service) askHelp(r *http.Request) answer {
+	v, p := s.find(r)
+	if p != grant.ProblemLinkExpired {
+		return goTo(s.linkURL(r.PathValue("token"), ""))
+	}
+	_, err := s.c.Store.UpdateLink(r.Context(), v.link.ID, func(l *grant.Link) error {
+		if l.Problem == grant.ProblemLinkExpired {
+			return errUnchanged
+		}
+		l.Problem = grant.ProblemLinkExpired
+		return nil
+	}, linkEvent(grant.LinkHelpRequested, v.link, v.conn))
+	if err != nil && !errors.Is(err, errUnchanged) {
+		return s.problemPage(v, s.storeProblem(r.Context(), err))
+	}
+	return s.helpPage(v)
+}
+
+// permissions names what the app asks for, as far as merchants can understand
+// it.
+func permissions(app *provider.App) []string {
+	var may []string
+	for _, scope := range app.Scopes {
+		if p := app.Recipe.Permissions[scope]; p != "" {
+			may = append(may, p)
+		}
+	}
+	return may
+}
+
+// businessName is what to call the link's business.
+func businessName(l grant.Link) string {
+	if n := strings.TrimSpace(l.BusinessName); n != "" {
+		return n
+	}
+	return "your business"
+}
+
+// capital returns s with a capital first letter, for the start of a sentence.
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// day writes a moment as merchants read it.
+func day(t time.Time) string { return t.UTC().Format("2 January 2006") }
