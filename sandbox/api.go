@@ -1,0 +1,214 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// halHost is what the links of the real API point at: an old host that no
+// credentials may be sent to.
+const halHost = "https://api.ikentoo.com"
+
+// apiCall is an API request with a good token.
+type apiCall struct {
+	r     *http.Request
+	token *token
+	user  User // as seen now, not when the token was issued
+	now   time.Time
+}
+
+// apiError is an error answer of the API.
+type apiError struct {
+	status    int
+	challenge string // WWW-Authenticate
+	body      any    // nil: empty
+}
+
+// routeAPI adds the API that both generations of K-Series share.
+func (s *Sandbox) routeAPI(sr *series) {
+	s.mux.HandleFunc("GET "+sr.root+"/f/data/businesses", s.api(sr, "financial-api", listBusinesses))
+	s.mux.HandleFunc("GET "+sr.root+"/o/op/data/businesses", s.api(sr, "orders-api", listBusinessesShort))
+	s.mux.HandleFunc("GET "+sr.root+"/f/finance/{bl}/financials/{from}/{to}", s.api(sr, "financial-api", salesV1))
+	s.mux.HandleFunc("GET "+sr.root+"/f/v2/business-location/{bl}/sales", s.api(sr, "financial-api", salesV2))
+	s.mux.HandleFunc(sr.root+"/", s.api(sr, "", func(c *apiCall) (any, *apiError) {
+		return nil, c.orderAndPay(http.StatusNotFound, "Not Found", "No message available")
+	}))
+}
+
+// api wraps an API operation that needs a token with a scope ("": any token).
+func (s *Sandbox) api(sr *series, scope string, f func(*apiCall) (any, *apiError)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c, refused := s.enter(sr, scope, r)
+		var content any
+		if refused == nil {
+			content, refused = f(c)
+		}
+		if refused == nil {
+			writeJSON(w, http.StatusOK, content)
+			return
+		}
+		if refused.challenge != "" {
+			w.Header().Set("WWW-Authenticate", refused.challenge)
+		}
+		if refused.body == nil {
+			w.WriteHeader(refused.status)
+			return
+		}
+		writeJSON(w, refused.status, refused.body)
+	}
+}
+
+// enter checks the token: alive, of this series, with the scope.
+func (s *Sandbox) enter(sr *series, scope string, r *http.Request) (*apiCall, *apiError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	entry := entryOf(r)
+	kind, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	value = strings.TrimSpace(value)
+	if !strings.EqualFold(kind, "Bearer") || value == "" {
+		entry.Outcome = "no token"
+		return nil, &apiError{http.StatusUnauthorized, "Bearer", map[string]any{
+			"error": "unauthorized", "error_description": "Full authentication is required to access this resource"}}
+	}
+	entry.Token = fingerprint(value)
+	now := s.now()
+	t := s.w.tokens[keyOf(value)]
+	switch {
+	case t == nil, t.refresh, t.grant.client.series != sr:
+		entry.Outcome = "unknown token"
+		return nil, badToken("Invalid access token")
+	case !t.live(now):
+		entry.ClientID, entry.Grant, entry.Outcome = t.grant.client.id, t.grant.id, "dead token"
+		return nil, badToken("Access token expired")
+	}
+	entry.ClientID, entry.Grant = t.grant.client.id, t.grant.id
+	if f := s.w.apiFault(facts{sr.name, t.grant.client.id, "", t.grant.email}, now); f != nil {
+		entry.Fault, entry.Outcome = f.Fault.Fault, "dead token"
+		if f.Match["body"] == "empty" {
+			return nil, &apiError{status: http.StatusUnauthorized, challenge: `Bearer error="invalid_token"`}
+		}
+		return nil, badToken("Access token expired")
+	}
+	t.firstUse()
+	user, _ := s.w.user(t.grant.email)
+	c := &apiCall{r: r, token: t, user: user, now: now}
+	if scope != "" && !slices.Contains(t.scope, scope) {
+		entry.Outcome = "scope missing"
+		return nil, c.orderAndPay(http.StatusForbidden, "Forbidden", "Access Denied")
+	}
+	entry.Outcome = "served"
+	return c, nil
+}
+
+// badToken is a 401. The vendor does not state its body; this is Spring's.
+func badToken(description string) *apiError {
+	return &apiError{http.StatusUnauthorized, `Bearer error="invalid_token"`, map[string]any{
+		"error": "invalid_token", "error_description": description}}
+}
+
+// orderAndPay is the error envelope of the order and pay API.
+func (c *apiCall) orderAndPay(status int, name, message string) *apiError {
+	return &apiError{status: status, body: map[string]any{
+		"timestamp": c.now.UTC().Format("2006-01-02T15:04:05.000+00:00"), "status": status,
+		"error": name, "message": message, "path": clip(c.r.URL.Path),
+	}}
+}
+
+// badRequest is the finance API's 400.
+func badRequest(message string) *apiError {
+	return &apiError{status: http.StatusBadRequest, body: map[string]any{"error": message}}
+}
+
+// location returns the location named in the path, if the user sees it.
+func (c *apiCall) location() (Location, Business, *apiError) {
+	id, err := strconv.ParseInt(c.r.PathValue("bl"), 10, 64)
+	if err == nil {
+		for _, b := range c.user.Businesses {
+			for _, l := range b.Locations {
+				if l.ID == id {
+					return l, b, nil
+				}
+			}
+		}
+	}
+	return Location{}, Business{}, c.orderAndPay(http.StatusForbidden, "Forbidden",
+		"Access token not relevant for the businessLocation, use authorization-code")
+}
+
+// number reads a query parameter within bounds.
+func number(q url.Values, name string, otherwise, least, most int) (int, *apiError) {
+	if !q.Has(name) {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(q.Get(name))
+	if err != nil || n < least || n > most {
+		return 0, badRequest(name + " must be a number from " + strconv.Itoa(least) + " to " + strconv.Itoa(most))
+	}
+	return n, nil
+}
+
+// locationsPerBusiness is how many locations the discovery call lists.
+const locationsPerBusiness = 500
+
+// listBusinesses is the discovery call: page from 0, HAL.
+func listBusinesses(c *apiCall) (any, *apiError) {
+	q := c.r.URL.Query()
+	page, refused := number(q, "page", 0, 0, 1_000_000)
+	if refused != nil {
+		return nil, refused
+	}
+	size, refused := number(q, "size", 1000, 1, 1000)
+	if refused != nil {
+		return nil, refused
+	}
+	all := c.user.Businesses
+	from := min(page*size, len(all))
+	list := []map[string]any{}
+	for _, b := range all[from:min(from+size, len(all))] {
+		locations := []map[string]any{}
+		for _, l := range b.Locations[:min(len(b.Locations), locationsPerBusiness)] {
+			locations = append(locations, map[string]any{"blName": l.Name, "blID": l.ID, "country": l.Country, "timezone": l.Timezone})
+		}
+		list = append(list, map[string]any{
+			"businessName": b.Name, "businessId": b.ID, "currencyCode": b.Currency, "businessLocations": locations,
+		})
+	}
+	link := func(page int) map[string]any {
+		return map[string]any{"href": halHost + "/data/businesses?" + url.Values{"page": {strconv.Itoa(page)}, "size": {strconv.Itoa(size)}}.Encode()}
+	}
+	links := map[string]any{"self": map[string]any{"href": halHost + "/data/businesses"}}
+	if from+size < len(all) {
+		links["next"] = link(page + 1)
+	}
+	return map[string]any{
+		"_embedded": map[string]any{"businessList": list},
+		"_links":    links,
+		"page": map[string]any{
+			"size": size, "totalElements": len(all), "totalPages": (len(all) + size - 1) / size, "number": page},
+	}, nil
+}
+
+// listBusinessesShort is the discovery call for tokens with orders-api only.
+func listBusinessesShort(c *apiCall) (any, *apiError) {
+	list := []map[string]any{}
+	for _, b := range c.user.Businesses {
+		locations := []map[string]any{}
+		for _, l := range b.Locations {
+			locations = append(locations, map[string]any{"id": l.ID, "name": l.Name})
+		}
+		list = append(list, map[string]any{"name": b.Name, "id": b.ID, "businessLocations": locations})
+	}
+	return list, nil
+}
+
+// writeJSON writes content, which always marshals: the sandbox made it.
+func writeJSON(w http.ResponseWriter, status int, content any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(content)
+}

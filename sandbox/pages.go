@@ -1,0 +1,166 @@
+package sandbox
+
+import (
+	"bytes"
+	"embed"
+	"html/template"
+	"net/http"
+	"net/url"
+	"sort"
+	"strings"
+)
+
+//go:embed pages/*.html
+var pageFiles embed.FS
+
+// parsePages parses the embedded pages; a broken one fails every test.
+func parsePages() *template.Template {
+	return template.Must(template.ParseFS(pageFiles, "pages/*.html"))
+}
+
+// reply writes an answer that was decided under the lock, after it was let go.
+type reply func(w http.ResponseWriter, r *http.Request)
+
+// maxBody bounds every request body.
+const maxBody = 1 << 20
+
+// page serves a browser: f runs with the lock held and must not touch the
+// connection, the reply it returns runs without.
+func (s *Sandbox) page(sr *series, f func(*series, *http.Request) reply) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		if err := r.ParseForm(); err != nil {
+			s.problem(http.StatusBadRequest, "The form cannot be read.")(w, r)
+			return
+		}
+		s.mu.Lock()
+		answer := f(sr, r)
+		s.mu.Unlock()
+		answer(w, r)
+	}
+}
+
+// view is what a page shows.
+type view struct {
+	Title  string
+	Text   string
+	Action string
+	Users  []User
+	Client string
+	Email  string
+	Scopes []scopeText
+	Series []*series
+	Now    string
+}
+
+// Title is what people call the series.
+func (sr *series) Title() string { return sr.title }
+
+// Root is where the series is served.
+func (sr *series) Root() string { return sr.root }
+
+func (s *Sandbox) render(status int, name string, v view) reply {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		var b bytes.Buffer
+		if err := s.pages.ExecuteTemplate(&b, name, v); err != nil {
+			s.log.Error("page cannot be rendered", "page", name, "err", err)
+			http.Error(w, "page cannot be rendered", http.StatusInternalServerError)
+			return
+		}
+		h := w.Header()
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Cache-Control", "no-store, must-revalidate, max-age=0")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
+		w.WriteHeader(status)
+		_, _ = w.Write(b.Bytes())
+	}
+}
+
+// redirectTo sends the browser on. 302 like Keycloak and Spring.
+func redirectTo(to string) reply {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Location", to)
+		w.WriteHeader(http.StatusFound)
+	}
+}
+
+// problem is the page for errors that are not sent on the redirect.
+func (s *Sandbox) problem(status int, text string) reply {
+	return s.render(status, "problem.html", view{Title: "We are sorry...", Text: text})
+}
+
+func (s *Sandbox) loginPage(status int, l *login, problem string) reply {
+	return s.render(status, "login.html", view{
+		Title:  "Sign in to " + l.series.title,
+		Text:   problem,
+		Action: l.series.root + l.series.loginPath + "?" + url.Values{"session_code": {l.id}, "client_id": {l.client.id}}.Encode(),
+		Client: l.client.id,
+		Users:  s.w.easyUsers(),
+	})
+}
+
+// easyUsers are those with the demo password, who get a button each.
+func (w *world) easyUsers() []User {
+	var out []User
+	for _, u := range w.users {
+		if u.Password == demoPassword {
+			out = append(out, u)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Email < out[j].Email })
+	const most = 30
+	return out[:min(len(out), most)]
+}
+
+func (s *Sandbox) consentPage(l *login) reply {
+	v := view{
+		Title:  "Grant access",
+		Action: l.series.root + l.series.consentPath + "?" + url.Values{"session_code": {l.id}}.Encode(),
+		Client: l.client.id,
+		Email:  l.email,
+	}
+	for _, sc := range l.scope {
+		v.Scopes = append(v.Scopes, scopeText{sc, describeScope(sc)})
+	}
+	return s.render(http.StatusOK, "consent.html", v)
+}
+
+type scopeText struct{ Name, Text string }
+
+// describeScope says what a scope of K-Series allows.
+func describeScope(scope string) string {
+	switch {
+	case scope == "orders-api":
+		return "see businesses, floors and menus, place orders and payments"
+	case scope == "financial-api":
+		return "read sales"
+	case scope == "items":
+		return "read and change items"
+	case scope == "propertymanagement":
+		return "charge to rooms"
+	case scope == "id-cards":
+		return "use identification cards"
+	case scope == "staff-api":
+		return "read and change staff"
+	case scope == "offline_access":
+		return "stay connected while you are away"
+	case scope == "openid", scope == "profile", scope == "email":
+		return "know who you are"
+	case strings.HasPrefix(scope, "reservation"):
+		return "read and change reservations"
+	}
+	return "use " + scope
+}
+
+func (s *Sandbox) landing(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	v := view{Title: "Lightspeed, on this machine", Series: s.series, Users: s.w.easyUsers(), Now: s.now().UTC().Format("2 January 2006 15:04:05 UTC")}
+	s.mu.Unlock()
+	s.render(http.StatusOK, "landing.html", v)(w, r)
+}
+
+func (s *Sandbox) nothingHere(w http.ResponseWriter, r *http.Request) {
+	s.problem(http.StatusNotFound, "There is nothing here.")(w, r)
+}
