@@ -1,0 +1,70 @@
+package api
+
+import (
+	"time"
+
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/manager"
+)
+
+// appWire is an app as it is answered.
+type appWire struct {
+	Name           string     `json:"name"`
+	Provider       string     `json:"provider"`
+	Title          string     `json:"title" doc:"the provider's name, for people"`
+	Environment    string     `json:"environment"`
+	ClientID       string     `json:"client_id"`
+	Scopes         []string   `json:"scopes" nullable:"false"`
+	RequiredScopes []string   `json:"required_scopes" nullable:"false"`
+	RedirectURI    string     `json:"redirect_uri" doc:"to be registered at the provider"`
+	Rotation       string     `json:"rotation" doc:"what using a refresh token does to it"`
+	CredentialsOK  bool       `json:"credentials_ok" doc:"whether the provider accepts the client id and secret"`
+	Paused         bool       `json:"paused"`
+	Reason         string     `json:"reason" doc:"ok, app_credentials_rejected or app_paused"`
+	ActBy          string     `json:"act_by" enum:"merchant,operator,provider,nobody"`
+	Since          *time.Time `json:"since"`
+}
+
+func wireApp(st manager.AppStatus) appWire {
+	a := st.App
+	return appWire{
+		Name: a.Name, Provider: a.Recipe.Name, Title: a.Recipe.Title, Environment: string(a.Environment), ClientID: a.ClientID,
+		Scopes: orEmpty(a.Scopes), RequiredScopes: orEmpty(a.RequiredScopes), RedirectURI: a.RedirectURI,
+		Rotation:      string(a.Policy.Rotation),
+		CredentialsOK: st.Reason != grant.AppCredentialsRejected, Paused: st.Reason == grant.AppPaused,
+		Reason: string(st.Reason), ActBy: string(st.Reason.ActBy()), Since: at(st.Since),
+	}
+}
+
+// sees reports whether the key reaches any business of an app.
+func (c *call) sees(app string) bool {
+	if c.key.Apps == nil {
+		return true
+	}
+	for _, a := range c.key.Apps {
+		if a == app {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *server) listApps(c *call, _ none) (page[appWire], error) {
+	var visible []manager.AppStatus
+	for _, a := range s.c.Manager.Apps() {
+		if c.sees(a.App.Name) {
+			visible = append(visible, a)
+		}
+	}
+	return newPage(c, visible, "", wireApp), nil
+}
+
+func (s *server) getApp(c *call, _ none) (appWire, error) {
+	name := c.r.PathValue("app")
+	for _, a := range s.c.Manager.Apps() {
+		if a.App.Name == name && c.sees(name) {
+			return wireApp(a), nil
+		}
+	}
+	return appWire{}, errNoSuch("app")
+}

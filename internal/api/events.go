@@ -1,0 +1,100 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/store"
+)
+
+// maxWait bounds a long poll.
+const maxWait = 60 * time.Second
+
+// connectionEventParams select events of one connection.
+var connectionEventParams = withPaging(
+	param{name: "after", doc: "id of the last event seen"},
+	param{name: "type", doc: "types, or families such as connection.*", repeat: true},
+	param{name: "wait", doc: "how long to wait for an event if there is none, up to 60s"},
+	param{name: "order", doc: "asc, the order of the log, or desc, newest first"},
+)
+
+// eventParams select events.
+var eventParams = append([]param{{name: "ref", doc: "events of this connection"}}, connectionEventParams...)
+
+func (s *server) listEvents(c *call, _ none) (page[eventWire], error) {
+	var filter store.EventFilter
+	if q := c.r.URL.Query(); q.Has("ref") {
+		conn, err := s.named(c.r.Context(), c, q.Get("ref"))
+		switch id := q.Get("ref"); {
+		case errors.Is(err, evergrant.ErrNotFound) && strings.HasPrefix(id, grant.ConnectionID):
+			// Its events outlive a connection. A key's limits are in the filter.
+			filter.ConnectionID = id
+		case err != nil:
+			return page[eventWire]{}, err
+		default:
+			filter.ConnectionID = conn.ID
+		}
+	}
+	return s.events(c, filter)
+}
+
+func (s *server) listConnectionEvents(c *call, _ none) (page[eventWire], error) {
+	ref, err := s.ref(c)
+	if err != nil {
+		return page[eventWire]{}, err
+	}
+	conn, err := s.c.Manager.Connection(c.r.Context(), ref)
+	if err != nil {
+		return page[eventWire]{}, err
+	}
+	return s.events(c, store.EventFilter{ConnectionID: conn.ID})
+}
+
+func (s *server) events(c *call, filter store.EventFilter) (page[eventWire], error) {
+	q := c.r.URL.Query()
+	var f fields
+	p := f.page(q)
+	filter.Apps, filter.Keys = c.key.Apps, c.key.Businesses
+	filter.Types = split(q["type"])
+	for _, t := range filter.Types {
+		if len(t) > maxTagKey || !printable(t) {
+			f.add("type", "it must be the type of an event, or a family such as connection.*")
+		}
+	}
+	if after := q.Get("after"); p.Cursor == "" && after != "" {
+		if !strings.HasPrefix(after, grant.EventID) || len(after) > 64 || !printable(after) {
+			f.add("after", "it must be the id of an event, evt_…")
+		}
+		p.Cursor = after
+	}
+	wait := f.duration("wait", q.Get("wait"))
+	if wait > maxWait {
+		f.add("wait", "it may be at most %s", maxWait)
+	}
+	switch q.Get("order") {
+	case "", "asc":
+	case "desc":
+		filter.NewestFirst = true
+		if wait > 0 {
+			f.add("wait", "it goes only with order=asc")
+		}
+	default:
+		f.add("order", "it must be asc or desc")
+	}
+	if err := f.err(); err != nil {
+		return page[eventWire]{}, err
+	}
+	if wait > 0 {
+		// The server's own time limit for answers is not meant for a long poll.
+		_ = http.NewResponseController(c.w).SetWriteDeadline(s.now().Add(wait + maxWait))
+	}
+	items, next, err := s.c.Manager.Events(c.r.Context(), filter, p, wait)
+	if err != nil {
+		return page[eventWire]{}, err
+	}
+	return newPage(c, items, next, wireEvent), nil
+}

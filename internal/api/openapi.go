@@ -1,0 +1,142 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/evergrant/evergrant/manager"
+)
+
+// document returns the OpenAPI 3.1 document of the endpoints. The schemas come
+// from the types that are decoded and answered.
+func document(endpoints []endpoint, version string) ([]byte, error) {
+	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	doc := huma.OpenAPI{
+		OpenAPI: "3.1.0",
+		Info:    &huma.Info{Title: "Evergrant", Version: version, Description: "Keeps OAuth grants alive for every business your app serves."},
+		Paths:   map[string]*huma.PathItem{},
+		Components: &huma.Components{
+			Schemas:         schemas,
+			SecuritySchemes: map[string]*huma.SecurityScheme{"key": {Type: "http", Scheme: "bearer", BearerFormat: "evg_…"}},
+		},
+	}
+	failure := &huma.Response{Description: "Problem", Content: map[string]*huma.MediaType{
+		"application/problem+json": {Schema: schemas.Schema(reflect.TypeFor[problem](), true, "")},
+	}}
+	for _, e := range endpoints {
+		op := &huma.Operation{
+			OperationID: operationID(e), Summary: e.summary, Parameters: parameters(e),
+			Responses: map[string]*huma.Response{"default": failure},
+		}
+		ok := &huma.Response{Description: http.StatusText(e.status)}
+		if e.out != nil {
+			ok.Content = map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(answerType(e.out), true, "")}}
+		}
+		op.Responses[strconv.Itoa(e.status)] = ok
+		if !e.open {
+			op.Security = []map[string][]string{{"key": {}}}
+			op.Description = "Any API key."
+			if e.scope != "" {
+				op.Description = "Needs an API key with the scope " + string(e.scope) + "."
+			}
+		}
+		if e.in != nil {
+			op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+				"application/json": {Schema: schemas.Schema(e.in, true, "")},
+			}}
+		}
+		item := doc.Paths[e.path]
+		if item == nil {
+			item = &huma.PathItem{}
+			doc.Paths[e.path] = item
+		}
+		switch e.method {
+		case http.MethodGet:
+			item.Get = op
+		case http.MethodPost:
+			item.Post = op
+		case http.MethodPatch:
+			item.Patch = op
+		case http.MethodDelete:
+			item.Delete = op
+		}
+	}
+	letGrow(schemas, endpoints)
+	b, err := json.Marshal(&doc)
+	if err != nil {
+		return nil, fmt.Errorf("api: OpenAPI document: %w", err)
+	}
+	return b, nil
+}
+
+// letGrow allows members that are not described everywhere but in request
+// bodies: answers may gain members within /v1, and requests are read strictly.
+func letGrow(schemas huma.Registry, endpoints []endpoint) {
+	strict := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	for _, e := range endpoints {
+		if e.in != nil {
+			strict.Schema(e.in, true, "")
+		}
+	}
+	for name, schema := range schemas.Map() {
+		if _, ok := strict.Map()[name]; !ok && schema.AdditionalProperties == false {
+			schema.AdditionalProperties = nil
+		}
+	}
+}
+
+// answerType is the wire type of what a handler returns.
+func answerType(t reflect.Type) reflect.Type {
+	if t == reflect.TypeFor[*manager.Handout]() {
+		return reflect.TypeFor[tokenAnswer]()
+	}
+	return t
+}
+
+// operationID names an operation for generated clients, as in
+// post-connections-ref-token-reject.
+func operationID(e endpoint) string {
+	path := strings.NewReplacer("/v1/", "", "/", "-", "{", "", "}", "").Replace(e.path)
+	return strings.ToLower(e.method) + "-" + path
+}
+
+// parameters returns the parameters of an endpoint's path and query, and the
+// header every POST takes.
+func parameters(e endpoint) []*huma.Param {
+	text := &huma.Schema{Type: huma.TypeString}
+	var out []*huma.Param
+	for segment := range strings.SplitSeq(e.path, "/") {
+		if name, ok := strings.CutPrefix(segment, "{"); ok {
+			p := &huma.Param{Name: strings.TrimSuffix(name, "}"), In: "path", Required: true, Schema: text}
+			if p.Name == "ref" {
+				p.Description = "business key @ app, such as biz_42@k-series, or the connection's id; percent-encoded"
+			}
+			out = append(out, p)
+		}
+	}
+	for _, q := range e.query {
+		p := &huma.Param{Name: q.name, In: "query", Description: q.doc, Schema: text}
+		switch {
+		case q.name == "limit":
+			p.Schema = &huma.Schema{Type: huma.TypeInteger, Minimum: number(1), Maximum: number(maxLimit), Default: defaultLimit}
+		case q.repeat:
+			p.Schema = &huma.Schema{Type: huma.TypeArray, Items: text}
+		case strings.HasSuffix(q.name, "."):
+			p.Name += "{name}"
+		}
+		out = append(out, p)
+	}
+	if e.method == http.MethodPost {
+		out = append(out, &huma.Param{Name: "Idempotency-Key", In: "header", Schema: text,
+			Description: "a request repeated with the same key within 24 hours is not done again"})
+	}
+	return out
+}
+
+func number(n float64) *float64 { return &n }

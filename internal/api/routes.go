@@ -1,0 +1,119 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/evergrant/evergrant/internal/access"
+)
+
+// endpoints is the API: what is served and what is documented.
+func (s *server) endpoints() []endpoint {
+	const (
+		get, post, patch, del = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
+		one                   = "/v1/connections/{ref}"
+	)
+	return []endpoint{
+		typed(endpoint{method: post, path: one + "/token/reject", scope: access.Tokens, fleeting: true,
+			summary: "Report that the provider's API answered 401 to a token, and get one to try instead"}, s.rejectToken),
+
+		typed(endpoint{method: get, path: "/v1/connections", scope: access.Connections, query: connectionParams,
+			summary: "List connections"}, s.listConnections),
+		typed(endpoint{method: post, path: "/v1/connections", scope: access.Connections, status: http.StatusCreated,
+			summary: "Make a pending connection, or adopt existing tokens"}, s.createConnection),
+		typed(endpoint{method: get, path: one, scope: access.Connections,
+			summary: "Show a connection with its grants"}, s.getConnection),
+		typed(endpoint{method: patch, path: one, scope: access.Connections,
+			summary: "Change a connection's name, tags or required locations"}, s.changeConnection),
+		typed(endpoint{method: del, path: one, scope: access.Connections, status: http.StatusNoContent,
+			summary: "Revoke a connection's grants and remove it; its events stay"}, s.deleteConnection),
+		typed(endpoint{method: get, path: one + "/grants", scope: access.Connections,
+			summary: "List a connection's grants"}, s.listGrants),
+		typed(endpoint{method: get, path: one + "/locations", scope: access.Connections,
+			summary: "Show which grants reach which locations"}, s.getLocations),
+		typed(endpoint{method: post, path: one + "/locations/refresh", scope: access.Connections,
+			summary: "Re-read from the provider which locations are reached"}, s.refreshLocations),
+		typed(endpoint{method: post, path: one + "/refresh", scope: access.Connections,
+			summary: "Refresh every live grant now"}, s.refresh),
+		typed(endpoint{method: post, path: one + "/disconnect", scope: access.Connections,
+			summary: "Revoke a connection's grants and keep its history"}, s.disconnect),
+		typed(endpoint{method: get, path: one + "/events", scope: access.Events, query: connectionEventParams,
+			summary: "List a connection's events"}, s.listConnectionEvents),
+		typed(endpoint{method: get, path: "/v1/grants/{id}", scope: access.Connections,
+			summary: "Show a grant"}, s.getGrant),
+
+		typed(endpoint{method: post, path: "/v1/links", scope: access.Links, status: http.StatusCreated,
+			summary: "Make a link that lets a merchant connect or reconnect"}, s.createLink),
+		typed(endpoint{method: get, path: "/v1/links", scope: access.Links, query: linkParams,
+			summary: "List links, newest first"}, s.listLinks),
+		typed(endpoint{method: get, path: "/v1/links/{id}", scope: access.Links,
+			summary: "Show a link"}, s.getLink),
+		typed(endpoint{method: post, path: "/v1/links/{id}/revoke", scope: access.Links,
+			summary: "Take a link back"}, s.revokeLink),
+
+		typed(endpoint{method: get, path: "/v1/events", scope: access.Events, query: eventParams,
+			summary: "List the event log"}, s.listEvents),
+
+		typed(endpoint{method: get, path: "/v1/apps", scope: access.Connections,
+			summary: "List apps"}, s.listApps),
+		typed(endpoint{method: get, path: "/v1/apps/{app}", scope: access.Connections,
+			summary: "Show an app"}, s.getApp),
+
+		typed(endpoint{method: get, path: "/v1/keys", scope: access.Admin,
+			summary: "List API keys"}, s.listKeys),
+		typed(endpoint{method: post, path: "/v1/keys", scope: access.Admin, status: http.StatusCreated,
+			summary: "Make an API key"}, s.createKey),
+		typed(endpoint{method: del, path: "/v1/keys/{id}", scope: access.Admin, status: http.StatusNoContent,
+			summary: "Revoke an API key"}, s.revokeKey),
+
+		typed(endpoint{method: get, path: "/v1/whoami",
+			summary: "Show the API key of this request"}, s.whoami),
+		typed(endpoint{method: get, path: "/v1/meta", open: true,
+			summary: "Show what this server is"}, s.meta),
+	}
+}
+
+// tokenEndpoint documents what [server.serveToken] serves.
+func (s *server) tokenEndpoint() endpoint {
+	return typed(endpoint{method: http.MethodGet, path: "/v1/connections/{ref}/token", scope: access.Tokens, query: tokenParams,
+		summary: "Get a token valid at least as long as asked"}, func(*call, none) (tokenAnswer, error) {
+		return tokenAnswer{}, nil
+	})
+}
+
+// routes registers everything.
+func (s *server) routes() error {
+	methods := map[string][]string{} // by path
+	handle := func(method, path string, h http.Handler) {
+		s.mux.Handle(method+" "+path, h)
+		methods[path] = append(methods[path], method)
+	}
+	endpoints := s.endpoints()
+	for _, e := range endpoints {
+		handle(e.method, e.path, s.handler(e))
+	}
+	token := s.tokenEndpoint()
+	handle(token.method, token.path, s.serve(s.serveToken))
+	document, err := document(append(endpoints, token), s.c.Version)
+	if err != nil {
+		return err
+	}
+	handle(http.MethodGet, "/v1/openapi.json", s.serve(func(c *call) {
+		c.w.Header()["Content-Type"] = contentJSON
+		writeBody(c.w, http.StatusOK, document)
+	}))
+	metrics := s.metrics()
+	handle(http.MethodGet, "/livez", s.serve(s.livez))
+	handle(http.MethodGet, "/readyz", s.serve(s.readyz))
+	handle(http.MethodGet, "/metrics", s.serve(func(c *call) { metrics.ServeHTTP(c.w, c.r) }))
+	for path, m := range methods {
+		if slices.Contains(m, http.MethodGet) {
+			m = append(m, http.MethodHead)
+		}
+		slices.Sort(m)
+		s.mux.Handle(path, s.notAllowed(strings.Join(m, ", ")))
+	}
+	s.mux.HandleFunc("/", s.serve(s.unknown))
+	return nil
+}

@@ -1,0 +1,140 @@
+package api
+
+import (
+	"time"
+
+	"github.com/evergrant/evergrant/internal/grant"
+)
+
+// standing is the status of a connection or a grant.
+type standing struct {
+	State     string     `json:"state" enum:"pending,connected,degraded,needs_reauthorization,disconnected"`
+	Reason    string     `json:"reason"`
+	ActBy     string     `json:"act_by" enum:"merchant,operator,provider,nobody"`
+	Since     *time.Time `json:"since"`
+	NextTryAt *time.Time `json:"next_try_at"`
+}
+
+func wireStatus(s grant.Status) standing {
+	return standing{string(s.State), string(s.Reason), string(s.ActBy()), at(s.Since), at(s.NextTryAt)}
+}
+
+// connection is a connection as it is answered.
+type connection struct {
+	ID   string            `json:"id"`
+	Ref  string            `json:"ref"`
+	Key  string            `json:"key"`
+	App  string            `json:"app"`
+	Name string            `json:"name"`
+	Tags map[string]string `json:"tags" nullable:"false"`
+	// RequiredLocations is null for "every location ever seen".
+	RequiredLocations []string `json:"required_locations"`
+	standing
+	Flags     []string   `json:"flags" nullable:"false"`
+	CreatedAt *time.Time `json:"created_at"`
+	UpdatedAt *time.Time `json:"updated_at"`
+
+	// What follows is told of one connection, not in lists.
+	Deadline    *time.Time  `json:"deadline,omitempty" doc:"when the first live grant dies if nobody refreshes it"`
+	RefreshedAt *time.Time  `json:"refreshed_at,omitempty" doc:"when its newest token was asked for"`
+	Grants      []grantWire `json:"grants,omitempty"`
+}
+
+func wireConnection(c grant.Connection) connection {
+	w := connection{
+		ID: c.ID, Ref: c.Ref().String(), Key: c.Key, App: c.App, Name: c.Name,
+		Tags: c.Tags, RequiredLocations: c.RequiredLocations, standing: wireStatus(c.Status),
+		Flags: make([]string, len(c.Flags)), CreatedAt: at(c.CreatedAt), UpdatedAt: at(c.UpdatedAt),
+	}
+	if w.Tags == nil {
+		w.Tags = map[string]string{}
+	}
+	for i, f := range c.Flags {
+		w.Flags[i] = string(f)
+	}
+	return w
+}
+
+// identity is whose approval a grant is.
+type identity struct {
+	Issuer     string   `json:"issuer,omitempty"`
+	Subject    string   `json:"subject,omitempty"`
+	Account    string   `json:"account,omitempty"`
+	Businesses []string `json:"businesses,omitempty"`
+	Name       string   `json:"name,omitempty"`
+}
+
+// grantWire is a grant as it is answered. It has no token.
+type grantWire struct {
+	ID         string   `json:"id"`
+	Connection string   `json:"connection"`
+	App        string   `json:"app"`
+	Identity   identity `json:"identity"`
+	Scope      string   `json:"scope"`
+	standing
+	ExpiresAt *time.Time `json:"expires_at" doc:"of the access token"`
+	Deadline  *time.Time `json:"deadline" doc:"of the refresh token; null if it is not known"`
+	DueAt     *time.Time `json:"due_at" doc:"when it is renewed or looked at next"`
+	IssuedAt  *time.Time `json:"issued_at" doc:"when the current token was asked for"`
+	ConsentAt *time.Time `json:"consent_at" doc:"when the business authorized it"`
+	Epoch     int64      `json:"epoch" doc:"rises at every consent, disconnect and import"`
+	Seq       int64      `json:"seq" doc:"rises at every refresh"`
+}
+
+func wireGrant(g grant.Grant) grantWire {
+	return grantWire{
+		ID: g.ID, Connection: g.ConnectionID, App: g.App, Identity: identity(g.Identity), Scope: g.Scope,
+		standing: wireStatus(g.Status), ExpiresAt: at(g.ExpiresAt), Deadline: at(g.DeadlineAt), DueAt: at(g.DueAt),
+		IssuedAt: at(g.IssuedAt), ConsentAt: at(g.ConsentAt), Epoch: g.Version.Epoch, Seq: g.Version.Seq,
+	}
+}
+
+// eventWire is an event as it is answered.
+type eventWire struct {
+	ID         string         `json:"id"`
+	Type       string         `json:"type"`
+	Time       *time.Time     `json:"time"`
+	Connection *string        `json:"connection"`
+	Ref        *string        `json:"ref"`
+	Grant      *string        `json:"grant"`
+	App        *string        `json:"app"`
+	Reason     *string        `json:"reason"`
+	ActBy      string         `json:"act_by" enum:"merchant,operator,provider,nobody"`
+	Data       map[string]any `json:"data" nullable:"false"`
+}
+
+func wireEvent(e grant.Event) eventWire {
+	w := eventWire{
+		ID: e.ID, Type: string(e.Type), Time: at(e.Time), Connection: known(e.Connection), Ref: known(e.Ref),
+		Grant: known(e.Grant), App: known(e.App), Reason: known(string(e.Reason)), ActBy: string(e.ActBy()), Data: e.Data,
+	}
+	if w.Data == nil {
+		w.Data = map[string]any{}
+	}
+	return w
+}
+
+// at is a moment on the wire: UTC, null if it is not known.
+func at(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC().Round(0)
+	return &t
+}
+
+// known is a string on the wire: null if it is empty.
+func known(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// orEmpty is a list on the wire: never null.
+func orEmpty(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
