@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/evergrant/evergrant/internal/grant"
@@ -18,7 +19,7 @@ import (
 
 // TestMain runs the tests, or plays the process that a test kills.
 func TestMain(m *testing.M) {
-	if role := os.Getenv("SPOOL_TEST_CHILD"); role != "" {
+	if role := os.Getenv(envRole); role != "" {
 		os.Exit(child(role))
 	}
 	goleak.VerifyTestMain(m)
@@ -93,6 +94,9 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// diff compares bodies as a whole: byte by byte takes seconds.
+func diff(want, got any) string { return cmp.Diff(want, got, cmp.Comparer(bytes.Equal)) }
 
 // entry is a plausible entry; its body has size bytes.
 func entry(i, size int) Entry {

@@ -87,6 +87,11 @@ func preallocate(f *os.File, size int64) error {
 	if !errors.Is(err, errNoFallocate) {
 		return err
 	}
+	return fill(f, size)
+}
+
+// fill writes size zeros, which is the other way to take disk.
+func fill(f *os.File, size int64) error {
 	zeros := make([]byte, 1<<20)
 	for off := int64(0); off < size; off += int64(len(zeros)) {
 		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-off)], off); err != nil {

@@ -2,8 +2,6 @@ package spool
 
 import (
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestAnEntryIsPendingUntilItIsDone(t *testing.T) {
@@ -22,8 +20,8 @@ func TestAnEntryIsPendingUntilItIsDone(t *testing.T) {
 	must(t, s.Close())
 
 	s = b.open()
-	if diff := cmp.Diff([]Entry{first}, s.Pending()); diff != "" {
-		t.Errorf("Pending() after a restart (-want +got):\n%s", diff)
+	if d := diff([]Entry{first}, s.Pending()); d != "" {
+		t.Errorf("Pending() after a restart (-want +got):\n%s", d)
 	}
 	must(t, s.Done(first.AttemptID))
 	must(t, s.Done(first.AttemptID))
