@@ -47,7 +47,7 @@ type CallbackParams struct {
 	Error            string        // as Result.Code; "unknown_error" if it cannot be shown
 	ErrorDescription string        // as Result.Description
 	// Extra holds the other parameters that came once, such as X-Series'
-	// domain_prefix: at most 32, names of at most 64 and values of at most 512
+	// domain_prefix, and whose name does not speak of a secret: at most 32, names of at most 64 and values of at most 512
 	// bytes. They are the browser's word and no more.
 	Extra map[string]string
 }
@@ -95,7 +95,7 @@ func callbackExtra(q url.Values) map[string]string {
 	var extra map[string]string
 	for _, name := range slices.Sorted(maps.Keys(q)) {
 		v := q[name]
-		if slices.Contains(callbackParams(), name) || len(v) != 1 ||
+		if slices.Contains(callbackParams(), name) || len(v) != 1 || secretName(name) ||
 			len(name) > maxExtraName || len(v[0]) > maxExtraValue || len(extra) == maxExtras {
 			continue
 		}

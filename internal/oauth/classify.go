@@ -42,7 +42,7 @@ func Classify(a Answer, e Errors) Result {
 	raw := strings.TrimSpace(d.str("error"))
 	if success && raw == "" {
 		r.Outcome = grant.Unclear
-		if tokensInside(a, docErr, tokenErr) {
+		if tokensInside(a, d, docErr, tokenErr) {
 			r.Outcome = grant.Lost
 			r.Description = printable(cmp.Or(docErr, tokenErr).Error(), maxDescription)
 		}
@@ -61,14 +61,14 @@ func Classify(a Answer, e Errors) Result {
 // tokensInside reports whether a successful answer that we cannot use probably
 // carries tokens: it is cut JSON, has tokens of a kind we do not understand, or
 // has them where nobody expects them. A page, and a captive portal's JSON, do not.
-func tokensInside(a Answer, docErr, tokenErr error) bool {
+func tokensInside(a Answer, d document, docErr, tokenErr error) bool {
 	body := trim(a.Body)
 	switch {
 	case len(body) == 0, body[0] == '<':
 		return false
 	case errors.Is(docErr, errBrokenJSON), docErr == nil && !errors.Is(tokenErr, errNoAccessToken):
 		return true
-	case docErr != nil && strings.Contains(strings.ToLower(a.ContentType), "json") && !json.Valid(body):
+	case !d.json && strings.Contains(strings.ToLower(a.ContentType), "json") && !json.Valid(body):
 		return true // compressed in a way nobody asked for, perhaps
 	}
 	return bytes.Contains(body, []byte("access_token")) || bytes.Contains(body, []byte("refresh_token"))

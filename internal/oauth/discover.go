@@ -109,7 +109,7 @@ func parseMetadata(body []byte, issuer string) (Metadata, error) {
 		return Metadata{}, fmt.Errorf("issuer: %w", err)
 	}
 	for _, name := range []string{"authorization_endpoint", "token_endpoint", "revocation_endpoint"} {
-		if doc[name] == nil && name == "revocation_endpoint" {
+		if text(name) == "" && name == "revocation_endpoint" {
 			continue
 		}
 		u, err := endpoint(text(name))
