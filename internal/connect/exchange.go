@@ -28,24 +28,34 @@ func (s *Service) exchange(ctx context.Context, v visit, a grant.Authorization, 
 	defer slot.Release()
 
 	ans, res := s.send(ctx, v, t, a.RedirectURI, code)
-	if ans.Status/100 == 2 {
-		// Kept before it is understood. A disk that fails now costs the safety net,
-		// not the answer, which is still in hand.
-		if err := keep(ctx, slot, a.ID, v.app.Name, ans); err != nil {
-			log.ErrorContext(ctx, "the answer to a code exchange is not in the spool", "err", err)
-		}
+	if ans.Status/100 != 2 { // no tokens in it
+		p, _ := s.settle(ctx, v, a.ID, ans, res)
+		return p
+	}
+	entry := spool.Entry{
+		Kind: spool.Exchange, AttemptID: a.ID, App: v.app.Name,
+		SentAt: ans.SentAt, Status: ans.Status, Type: ans.ContentType, Body: ans.Body,
+	}
+	// Kept before it is understood. A disk that fails now costs the safety net,
+	// not the answer, which is still in hand.
+	if err := keep(ctx, slot, entry); err != nil {
+		log.ErrorContext(ctx, "the answer to a code exchange is not in the spool", "err", err)
 	}
 	p, err := s.settle(ctx, v, a.ID, ans, res)
 	if err != nil {
 		log.ErrorContext(ctx, "tokens just issued are not stored yet; they wait in the spool", "err", err)
+		s.storeLater(entry, slot)
 		return grant.ProblemOurFault
 	}
-	if ans.Status/100 == 2 {
-		if err := slot.Done(); err != nil {
-			log.WarnContext(ctx, "a spool entry stays though it is stored; it will be found superseded", "err", err)
-		}
-	}
+	s.drop(slot, a.ID)
 	return p
+}
+
+// drop removes the spool entry of what is stored.
+func (s *Service) drop(slot *spool.Slot, authorizationID string) {
+	if err := slot.Done(); err != nil {
+		s.c.Logger.Warn("a spool entry stays though it is stored; it will be found superseded", "authorization", authorizationID, "err", err)
+	}
 }
 
 // send sends the code, once: a second time only with the app's other secret and
@@ -65,12 +75,8 @@ func (s *Service) send(ctx context.Context, v visit, t trip, redirectURI string,
 	}
 }
 
-func keep(ctx context.Context, slot *spool.Slot, authorizationID, app string, ans oauth.Answer) error {
-	err := slot.Write(spool.Entry{
-		Kind: spool.Exchange, AttemptID: authorizationID, App: app,
-		SentAt: ans.SentAt, Status: ans.Status, Type: ans.ContentType, Body: ans.Body,
-	})
-	if err != nil {
+func keep(ctx context.Context, slot *spool.Slot, e spool.Entry) error {
+	if err := slot.Write(e); err != nil {
 		return err
 	}
 	return slot.Sync(ctx)
@@ -109,6 +115,8 @@ func (s *Service) settle(ctx context.Context, v visit, authorizationID string, a
 		return grant.ProblemOtherIdentity, nil
 	case errors.Is(err, issue.ErrFinished):
 		return s.finished(ctx, v)
+	case errors.Is(err, store.ErrNotFound): // the connection was deleted meanwhile
+		return grant.ProblemLinkUnknown, nil
 	}
 	return "", err
 }

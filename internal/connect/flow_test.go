@@ -35,7 +35,7 @@ func TestAMerchantConnects(t *testing.T) {
 			}
 			equal(t, "events", k.events(), []string{"link.created", "link.opened", "link.completed"})
 			equal(t, "states", k.states, []string{"created", "opened", "at_provider", "completed"})
-			if n := len(k.spool.Pending()); n != 0 {
+			if n := k.spool.Stats().Entries; n != 0 {
 				t.Errorf("%d spool entries are left", n)
 			}
 
@@ -284,7 +284,7 @@ func TestWhatGoesWrongAtTheProviderHasItsPage(t *testing.T) {
 				t.Errorf("AppRejected was told %v", rejected)
 			}
 			k.exchanged(tt.honour)
-			if n := len(k.spool.Pending()); n != 0 {
+			if n := k.spool.Stats().Entries; n != 0 {
 				t.Errorf("%d spool entries are left", n)
 			}
 			// The link is still good.

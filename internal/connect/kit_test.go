@@ -34,13 +34,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // kit is a Service on a real store, a real spool and the sandbox, all on
 // loopback, with a clock that can be moved.
 type kit struct {
-	t     *testing.T
-	svc   *Service
-	store *flaky
-	spool *spool.Spool
-	box   *sandbox.Sandbox
-	url   string // of the Service
-	boxAt string
+	t            *testing.T
+	svc          *Service
+	store        *flaky
+	spool        *spool.Spool
+	spoolOptions spool.Options
+	box          *sandbox.Sandbox
+	url          string // of the Service
+	boxAt        string
 
 	mu     sync.Mutex
 	offset time.Duration
@@ -152,8 +153,8 @@ func newKit(t *testing.T, configure func(*Config)) *kit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.spool, err = spool.Open(spool.Options{Dir: filepath.Join(dir, "spool"), Ring: ring, Now: k.now})
-	if err != nil {
+	k.spoolOptions = spool.Options{Dir: filepath.Join(dir, "spool"), Ring: ring, Now: k.now}
+	if k.spool, err = spool.Open(k.spoolOptions); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = k.spool.Close() })
@@ -164,7 +165,7 @@ func newKit(t *testing.T, configure func(*Config)) *kit {
 		Store: k.store, Ring: ring, Spool: k.spool, Sender: sender, Apps: k.apps(), PublicURL: k.url,
 		Issuer: issue.New(issue.Config{Store: k.store, Ring: ring, Sender: sender, Now: k.now, Logger: discard,
 			Issued: func(grant.Grant) {}}),
-		Brand:          Brand{Name: "Acme Loyalty", SupportEmail: "help@acme.example", SupportPhone: "+32 2 555 01 23", Colour: "#0b5d3b"},
+		Brand:          Brand{Name: "Acme Loyalty", SupportEmail: "help@acme.example", SupportPhone: "+32 2 123 01 23", Colour: "#0b5d3b"},
 		ReturnURLAllow: []string{"https://app.acme.example/*"},
 		Now:            k.now, Logger: discard,
 		LinkState: func(app, state string) {
@@ -177,7 +178,8 @@ func newKit(t *testing.T, configure func(*Config)) *kit {
 		configure(&c)
 	}
 	k.svc = New(c)
-	k.svc.patience = patience{poll: time.Millisecond, follow: 10 * time.Second, save: 50 * time.Millisecond}
+	t.Cleanup(k.svc.Close)
+	k.svc.patience = patience{poll: time.Millisecond, follow: 10 * time.Second, save: 50 * time.Millisecond, again: time.Hour}
 	server.Config.Handler = k.svc.Handler()
 	server.Start()
 	t.Cleanup(server.Close)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/oauth"
@@ -69,4 +70,38 @@ func gone(e spool.Entry, err error) (bool, error) {
 		return true, nil
 	}
 	return false, fmt.Errorf("recover %s: %w", e.AttemptID, err)
+}
+
+// storeLater goes on storing an answer that the merchant could not wait for. It
+// ends when that is done, when trying again cannot help, or with [Service.Close];
+// the entry is in the spool all the while.
+func (s *Service) storeLater(e spool.Entry, slot *spool.Slot) {
+	s.background.Go(func() {
+		wait := time.NewTicker(s.patience.again)
+		defer wait.Stop()
+		for {
+			err := s.Recover(s.ctx, e)
+			switch {
+			case err == nil:
+				s.drop(slot, e.AttemptID)
+				return
+			case !errors.Is(err, store.ErrUnavailable):
+				s.c.Logger.Error("tokens just issued cannot be stored; they wait in the spool", "err", err)
+				return
+			}
+			select {
+			case <-s.ctx.Done():
+				return
+			case <-wait.C:
+			}
+		}
+	})
+}
+
+// Close ends what goes on after requests have been answered, and waits for it.
+// Call it after the server has stopped and before the store and the spool are
+// closed. What could not be stored is in the spool. Closing twice does nothing.
+func (s *Service) Close() {
+	s.stop()
+	s.background.Wait()
 }

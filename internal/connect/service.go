@@ -1,10 +1,12 @@
 package connect
 
 import (
+	"context"
 	"html/template"
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/issue"
@@ -39,7 +41,8 @@ type Config struct {
 	AppRejected func(app string)
 }
 
-// Service makes links and serves them. It is safe for concurrent use.
+// Service makes links and serves them. It is safe for concurrent use. End it
+// with [Service.Close].
 type Service struct {
 	c      Config
 	public string // PublicURL without a slash at its end
@@ -50,13 +53,18 @@ type Service struct {
 	style  stylesheet
 
 	patience patience
+
+	ctx        context.Context // of what goes on after a request is answered
+	stop       context.CancelFunc
+	background sync.WaitGroup
 }
 
 // patience is how long a callback waits for what it cannot hurry.
 type patience struct {
 	poll   time.Duration // between two looks at another request's exchange
 	follow time.Duration // for another request's exchange
-	save   time.Duration // for a store that is down
+	save   time.Duration // for a store that is down, while the merchant waits
+	again  time.Duration // between two tries after that
 }
 
 const defaultLinkTTL = 7 * 24 * time.Hour
@@ -81,8 +89,9 @@ func New(c Config) *Service {
 		public:   strings.TrimSuffix(c.PublicURL, "/"),
 		secure:   strings.HasPrefix(c.PublicURL, "https:"),
 		pages:    parsePages(),
-		patience: patience{poll: 100 * time.Millisecond, follow: 20 * time.Second, save: 20 * time.Second},
+		patience: patience{poll: 100 * time.Millisecond, follow: 20 * time.Second, save: 20 * time.Second, again: 2 * time.Second},
 	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.brand = c.Brand.withDefaults(s.public)
 	s.style = newStylesheet(s.brand.Colour)
 	for _, raw := range c.ReturnURLAllow {
