@@ -87,7 +87,7 @@ func (s *Sandbox) enter(sr *series, scope string, r *http.Request) (*apiCall, *a
 		return nil, badToken("Access token expired")
 	}
 	entry.ClientID, entry.Grant = t.grant.client.id, t.grant.id
-	if f := s.w.apiFault(facts{sr.name, t.grant.client.id, "", t.grant.email}, now); f != nil {
+	if f := s.w.apiFault(facts{sr, t.grant.client.id, "", t.grant.email}, now); f != nil {
 		entry.Fault, entry.Outcome = f.Fault.Fault, "dead token"
 		if f.Match["body"] == "empty" {
 			return nil, &apiError{status: http.StatusUnauthorized, challenge: `Bearer error="invalid_token"`}

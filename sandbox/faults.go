@@ -33,8 +33,8 @@ import (
 //	same_token          a refresh answers the pair there is already
 //	api_401             the API refuses valid tokens; Match["body"] is spring (default) or empty
 type Fault struct {
-	// App is a client id, or the name of a series (lightspeed-k, lightspeed-k-v1); ""
-	// means every client.
+	// App is a client id, a series (lightspeed-k, lightspeed-k-v1) or a family of
+	// them (k-series); "" means every client.
 	App string
 	// Fault is one of the names above.
 	Fault string
@@ -147,7 +147,7 @@ func (s *Sandbox) addFault(f Fault) (activeFault, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.knowsApp(f.App) {
-		return activeFault{}, fmt.Errorf("app: %q is neither a client id of a series nor the name of one", clip(f.App))
+		return activeFault{}, fmt.Errorf("app: %q is no client id, series or family; K-Series is k-series, its client ids begin with devp-", clip(f.App))
 	}
 	f.Match = maps.Clone(f.Match)
 	a := &activeFault{Fault: f, left: f.Times}
@@ -167,22 +167,23 @@ func (s *Sandbox) addFault(f Fault) (activeFault, error) {
 
 func (s *Sandbox) knowsApp(app string) bool {
 	return app == "" || s.w.clients[app] != nil || slices.ContainsFunc(s.series, func(sr *series) bool {
-		return sr.name == app || sr.owns(app)
+		return sr.name == app || sr.family == app || sr.owns(app)
 	})
 }
 
 // facts are what a fault may be narrowed by.
 type facts struct {
-	series, client, grantType, email string
+	series                   *series
+	client, grantType, email string
 }
 
 func (c *call) facts() facts {
-	return facts{c.series.name, c.req.clientID, c.req.grantType, c.email}
+	return facts{c.series, c.req.clientID, c.req.grantType, c.email}
 }
 
 func (a *activeFault) hit(f facts, now time.Time) bool {
 	return !a.over(now) &&
-		(a.App == "" || a.App == f.client || a.App == f.series) &&
+		(a.App == "" || a.App == f.client || a.App == f.series.name || a.App == f.series.family) &&
 		(a.Match["grant_type"] == "" || a.Match["grant_type"] == f.grantType) &&
 		(a.Match["email"] == "" || strings.EqualFold(a.Match["email"], f.email))
 }

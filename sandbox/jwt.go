@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"sync"
 )
 
 // keys sign the sandbox's JWTs.
@@ -20,6 +21,11 @@ type keys struct {
 	// refresh signs what only the issuer verifies.
 	refresh [64]byte
 }
+
+// processKeys is shared by every sandbox of the process and never changes: to
+// find an RSA key takes up to seconds on a busy machine, and tests make many
+// sandboxes.
+var processKeys = sync.OnceValue(newKeys)
 
 // newKeys panics where the machine has no randomness, as crypto/rand does.
 func newKeys() *keys {
@@ -34,30 +40,27 @@ func newKeys() *keys {
 }
 
 // signRS256 makes a JWT that the key at the series' certs endpoint verifies.
-func (s *Sandbox) signRS256(typ string, claims map[string]any) string {
-	input := jwtInput(map[string]any{"alg": "RS256", "typ": typ, "kid": s.keys().id}, claims)
+func signRS256(typ string, claims map[string]any) string {
+	input := jwtInput(map[string]any{"alg": "RS256", "typ": typ, "kid": processKeys().id}, claims)
 	sum := sha256.Sum256([]byte(input))
-	sig, err := rsa.SignPKCS1v15(rand.Reader, s.keys().access, crypto.SHA256, sum[:])
-	if err != nil { // a 2048-bit key signs every SHA-256 sum
-		s.log.Error("token not signed", "err", err)
-	}
+	sig, _ := rsa.SignPKCS1v15(rand.Reader, processKeys().access, crypto.SHA256, sum[:]) // a 2048-bit key signs every SHA-256 sum
 	return input + "." + base64.RawURLEncoding.EncodeToString(sig)
 }
 
 // signHS512 makes a JWT only its issuer can verify, as Keycloak's refresh
 // tokens are.
-func (s *Sandbox) signHS512(claims map[string]any) string {
-	input := jwtInput(map[string]any{"alg": "HS512", "typ": "JWT", "kid": s.keys().id}, claims)
-	mac := hmac.New(sha512.New, s.keys().refresh[:])
+func signHS512(claims map[string]any) string {
+	input := jwtInput(map[string]any{"alg": "HS512", "typ": "JWT", "kid": processKeys().id}, claims)
+	mac := hmac.New(sha512.New, processKeys().refresh[:])
 	mac.Write([]byte(input))
 	return input + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // jwks is the key set of RFC 7517.
-func (s *Sandbox) jwks() map[string]any {
-	pub := s.keys().access.PublicKey
+func jwks() map[string]any {
+	pub := processKeys().access.PublicKey
 	return map[string]any{"keys": []any{map[string]any{
-		"kid": s.keys().id, "kty": "RSA", "alg": "RS256", "use": "sig",
+		"kid": processKeys().id, "kty": "RSA", "alg": "RS256", "use": "sig",
 		"n": base64.RawURLEncoding.EncodeToString(pub.N.Bytes()),
 		"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(pub.E)).Bytes()),
 	}}}

@@ -18,6 +18,7 @@ func (s *Sandbox) kSeriesV2() *series {
 	const protocol = realm + "/protocol/openid-connect"
 	return &series{
 		name:           "lightspeed-k",
+		family:         "k-series",
 		title:          "Lightspeed K-Series (V2)",
 		root:           "/k",
 		authorizePath:  protocol + "/auth",
@@ -48,7 +49,7 @@ func (s *Sandbox) kSeriesV2() *series {
 		},
 		routes: func(sr *series) {
 			s.mux.HandleFunc("GET "+sr.root+realm+"/.well-known/openid-configuration", s.discovery(sr))
-			s.mux.HandleFunc("GET "+sr.root+protocol+"/certs", s.certs)
+			s.mux.HandleFunc("GET "+sr.root+protocol+"/certs", certs)
 			s.mux.HandleFunc(sr.root+"/realms/", s.nothingHere)
 			s.mux.HandleFunc("POST "+sr.root+protocol+"/revoke", s.endGrant(sr, "token", http.StatusOK))
 			s.mux.HandleFunc("POST "+sr.root+protocol+"/logout", s.endGrant(sr, "refresh_token", http.StatusNoContent))
@@ -116,7 +117,7 @@ func unescape(s string) string {
 }
 
 // mintKeycloak makes the three JWTs of Keycloak.
-func mintKeycloak(s *Sandbox, p *pair) {
+func mintKeycloak(p *pair) {
 	g := p.grant
 	offline := g.offline()
 	claims := func(typ string, expires time.Time) map[string]any {
@@ -141,7 +142,7 @@ func mintKeycloak(s *Sandbox, p *pair) {
 	access["aud"] = "account"
 	access["allowed-origins"] = []string{"*"}
 	access["realm_access"] = map[string]any{"roles": []string{"default-roles-k-series", "offline_access", "uma_authorization"}}
-	p.access = s.signRS256("JWT", access)
+	p.access = signRS256("JWT", access)
 	if p.withRefresh {
 		typ, expires := "Refresh", p.now.Add(p.refreshLife)
 		if offline {
@@ -149,7 +150,7 @@ func mintKeycloak(s *Sandbox, p *pair) {
 		}
 		refresh := claims(typ, expires)
 		refresh["aud"] = p.issuer
-		p.refresh = s.signHS512(refresh)
+		p.refresh = signHS512(refresh)
 	}
 	if slices.Contains(p.scope, "openid") {
 		id := person(claims("ID", p.now.Add(p.accessLife)))
@@ -157,7 +158,7 @@ func mintKeycloak(s *Sandbox, p *pair) {
 		if p.nonce != "" {
 			id["nonce"] = p.nonce
 		}
-		p.id = s.signRS256("JWT", id)
+		p.id = signRS256("JWT", id)
 	}
 }
 
@@ -207,6 +208,6 @@ func (s *Sandbox) discovery(sr *series) http.HandlerFunc {
 	}
 }
 
-func (s *Sandbox) certs(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, s.jwks())
+func certs(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, jwks())
 }

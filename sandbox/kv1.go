@@ -13,6 +13,7 @@ import (
 func (s *Sandbox) kSeriesV1() *series {
 	return &series{
 		name:          "lightspeed-k-v1",
+		family:        "k-series",
 		title:         "Lightspeed K-Series (V1)",
 		root:          "/k1",
 		authorizePath: "/oauth/authorize",
@@ -29,7 +30,7 @@ func (s *Sandbox) kSeriesV1() *series {
 		code:           15 * time.Second,
 		newCode:        func(string) string { return rand.Text()[:10] },
 		readToken:      readQueryTokenRequest,
-		mint: func(_ *Sandbox, p *pair) {
+		mint: func(p *pair) {
 			p.access = newUUID()
 			if p.withRefresh {
 				p.refresh = newUUID()
@@ -48,7 +49,7 @@ func (s *Sandbox) kSeriesV1() *series {
 		},
 		routes: func(sr *series) {
 			s.mux.HandleFunc(sr.root+"/oauth/", s.nothingHere)
-			s.mux.HandleFunc("GET "+sr.root+"/oauth/userinfo", s.api(sr, "", s.userInfo))
+			s.mux.HandleFunc("GET "+sr.root+"/oauth/userinfo", s.api(sr, "", userInfo))
 		},
 	}
 }
@@ -92,7 +93,7 @@ func replyV1(p *pair) map[string]any {
 const accountSecret = "sandbox-account-secret-never-log-this"
 
 // userInfo is the granting user of V1.
-func (s *Sandbox) userInfo(c *apiCall) (any, *apiError) {
+func userInfo(c *apiCall) (any, *apiError) {
 	given, family, _ := strings.Cut(c.user.Name, " ")
 	return map[string]any{
 		"id":   c.token.grant.email,

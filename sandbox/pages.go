@@ -49,15 +49,9 @@ type view struct {
 	Client string
 	Email  string
 	Scopes []scopeText
-	Series []*series
+	Series []seriesLine
 	Now    string
 }
-
-// Title is what people call the series.
-func (sr *series) Title() string { return sr.title }
-
-// Root is where the series is served.
-func (sr *series) Root() string { return sr.root }
 
 func (s *Sandbox) render(status int, name string, v view) reply {
 	return func(w http.ResponseWriter, _ *http.Request) {
@@ -127,6 +121,9 @@ func (s *Sandbox) consentPage(l *login) reply {
 	return s.render(http.StatusOK, "consent.html", v)
 }
 
+// seriesLine is a series on the landing page.
+type seriesLine struct{ Title, Root string }
+
 type scopeText struct{ Name, Text string }
 
 // describeScope says what a scope of K-Series allows.
@@ -155,8 +152,12 @@ func describeScope(scope string) string {
 }
 
 func (s *Sandbox) landing(w http.ResponseWriter, r *http.Request) {
+	v := view{Title: "Lightspeed, on this machine"}
+	for _, sr := range s.series {
+		v.Series = append(v.Series, seriesLine{sr.title, sr.root})
+	}
 	s.mu.Lock()
-	v := view{Title: "Lightspeed, on this machine", Series: s.series, Users: s.w.easyUsers(), Now: s.now().UTC().Format("2 January 2006 15:04:05 UTC")}
+	v.Users, v.Now = s.w.easyUsers(), s.now().UTC().Format("2 January 2006 15:04:05 UTC")
 	s.mu.Unlock()
 	s.render(http.StatusOK, "landing.html", v)(w, r)
 }

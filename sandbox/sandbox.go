@@ -36,7 +36,6 @@ type Sandbox struct {
 	mux    *http.ServeMux
 	pages  *template.Template
 	series []*series
-	keys   func() *keys // made when the first token is signed
 
 	mu     sync.Mutex // guards what follows; never held while reading or writing a connection
 	offset time.Duration
@@ -57,7 +56,6 @@ func New(cfg Config) *Sandbox {
 		log:   cfg.Logger,
 		mux:   http.NewServeMux(),
 		pages: parsePages(),
-		keys:  sync.OnceValue(newKeys),
 	}
 	s.series = []*series{s.kSeriesV2(), s.kSeriesV1()}
 	s.w = newWorld(cfg)

@@ -8,9 +8,10 @@ import (
 // series is one of the vendor's products, as far as the machinery that all of
 // them share needs to know it. One file per series fills it in.
 type series struct {
-	name  string // lightspeed-k; control requests may say it instead of a client id
-	title string
-	root  string // /k
+	name   string // lightspeed-k; a fault may say it, or the family, instead of a client id
+	family string // k-series: what people call it, whatever the generation
+	title  string
+	root   string // /k
 
 	// Paths under root. The login and consent pages carry ?session_code=.
 	authorizePath, loginPath, consentPath, tokenPath string
@@ -31,7 +32,7 @@ type series struct {
 	// readToken reads a token request; what is wrong with its form is in err.
 	readToken func(w http.ResponseWriter, r *http.Request) tokenRequest
 	// mint makes the token strings of p, whose lifetimes and scope are set.
-	mint func(s *Sandbox, p *pair)
+	mint func(p *pair)
 	// reply is the token endpoint's 200.
 	reply func(p *pair) map[string]any
 	// texts are the error descriptions of the token endpoint.

@@ -230,7 +230,7 @@ func (s *Sandbox) issue(c *call, old *token, scope []string, nonce string, now t
 	if f := c.faults.change("scope_shrink"); f != nil {
 		p.scope = shrink(scope, f.Match["scope"])
 	}
-	c.series.mint(s, p)
+	c.series.mint(p)
 
 	if sameAgain && g.access != nil && g.access.live(now) {
 		p.access, p.accessLife, p.scope = g.access.value, g.access.expires.Sub(now), g.access.scope

@@ -185,6 +185,9 @@ func (f *form) request(ctx context.Context, base string) (*http.Request, error) 
 	if err != nil {
 		return nil, fmt.Errorf("visit: form action: %w", err)
 	}
+	if to.Scheme != "http" && to.Scheme != "https" {
+		return nil, fmt.Errorf("visit: form action: %q is not http", clip(to.Scheme))
+	}
 	origin := from.Scheme + "://" + from.Host
 	if f.method != http.MethodPost {
 		to.RawQuery = f.values.Encode()
