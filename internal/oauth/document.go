@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -15,7 +14,7 @@ import (
 type document struct {
 	names  []string // each once
 	values map[string]any
-	twice  []string // names that came more than once; the last value counts
+	twice  map[string]bool // names that came more than once; the last value counts
 	json   bool
 }
 
@@ -41,7 +40,7 @@ func trim(body []byte) []byte {
 }
 
 func parseObject(body []byte) (document, error) {
-	d := document{values: map[string]any{}, json: true}
+	d := document{values: map[string]any{}, twice: map[string]bool{}, json: true}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber() // ids have more digits than a float64 holds
 	if _, err := dec.Token(); err != nil {
@@ -74,7 +73,7 @@ func parseForm(body []byte) (document, error) {
 	if len(body) == 0 || bytes.ContainsAny(body, " \t\r\n<>{}\"") {
 		return document{}, errNotDocument
 	}
-	d := document{values: map[string]any{}}
+	d := document{values: map[string]any{}, twice: map[string]bool{}}
 	for pair := range strings.SplitSeq(string(body), "&") {
 		if pair == "" {
 			continue
@@ -94,10 +93,10 @@ func parseForm(body []byte) (document, error) {
 }
 
 func (d *document) add(name string, v any) {
-	if _, ok := d.values[name]; !ok {
+	if _, ok := d.values[name]; ok {
+		d.twice[name] = true
+	} else {
 		d.names = append(d.names, name)
-	} else if !slices.Contains(d.twice, name) {
-		d.twice = append(d.twice, name)
 	}
 	d.values[name] = v
 }

@@ -58,7 +58,7 @@ func cause(timeout time.Duration, err error) string {
 	case errors.As(err, &record):
 		return "the server does not speak TLS"
 	case errors.As(err, &alert):
-		return "TLS: " + alert.Error()
+		return alert.Error() // "tls: handshake failure", of a fixed list
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return "the host name does not exist"
 	case errors.As(err, &dns):

@@ -57,8 +57,8 @@ func (d *document) token(a Answer) (Token, error) {
 	}
 	t.ExpiresIn = d.life(accessExpiry(), now, &t.Odd)
 	t.RefreshExpiresIn = d.life(refreshExpiry(), now, &t.Odd)
-	for _, name := range d.twice {
-		if slices.Contains(known(), name) && !slices.Contains(t.Odd, name) {
+	for _, name := range known() {
+		if d.twice[name] && !slices.Contains(t.Odd, name) {
 			t.Odd = append(t.Odd, name)
 		}
 	}
@@ -146,12 +146,13 @@ const (
 // extra returns the members nobody has named, bounded, without secrets.
 func (d *document) extra() map[string]string {
 	var m map[string]string
+	named := known()
 	for _, name := range d.names {
 		if len(m) == maxExtras {
 			break
 		}
 		v, ok := scalar(d.values[name])
-		if !ok || slices.Contains(known(), name) || len(name) > maxExtraName || len(v) > maxExtraValue ||
+		if !ok || slices.Contains(named, name) || len(name) > maxExtraName || len(v) > maxExtraValue ||
 			secretName(name) || strings.HasPrefix(v, "eyJ") { // a JWT under another name
 			continue
 		}

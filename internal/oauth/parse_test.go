@@ -249,6 +249,28 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+func TestAnswersMadeToBeSlowAreRead(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`{"access_token":"a"`)
+	for i := 0; b.Len() < MaxBody-64; i++ {
+		fmt.Fprintf(&b, `,"%x":1,"%x":1`, i, i) // each name twice
+	}
+	b.WriteString("}")
+	for name, body := range map[string]string{
+		"many repeated members":  b.String(),
+		"a number of 1 MB":       `{"access_token":"a","expires_in":` + strings.Repeat("9", MaxBody-64) + `}`,
+		"a scope of 1 MB":        `{"access_token":"a","scope":"` + strings.Repeat("s ", MaxBody/2-32) + `"}`,
+		"a form of empty fields": "access_token=a" + strings.Repeat("&", MaxBody-64),
+	} {
+		if _, err := ParseToken(tokensIn(body)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := ParseToken(tokensIn(strings.Repeat(`{"a":`, MaxBody/5))); err == nil {
+		t.Error("nesting without end is accepted")
+	}
+}
+
 func TestKnownMembersAreListedOnce(t *testing.T) {
 	names := known()
 	slices.Sort(names)
