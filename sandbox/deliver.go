@@ -44,7 +44,8 @@ func (s *Sandbox) deliver(w http.ResponseWriter, c *call, a answer) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
-	status, content := http.StatusOK, map[string]any{}
+	status := http.StatusOK
+	var content map[string]any
 	if a.err != nil {
 		status = a.err.status
 		content = map[string]any{"error": a.err.code, "error_description": a.err.description}
