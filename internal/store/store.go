@@ -17,7 +17,13 @@
 //     processes whose clocks differ agree.
 //   - Events given to a method are appended in the same transaction as its
 //     change. The store numbers them in the order of commits; a reader that
-//     passes the last id it saw misses none.
+//     passes the last id it saw misses none. What an event leaves empty of
+//     Connection, Ref, App, Grant and Time is filled in from what was changed
+//     and the store's clock.
+//   - A grant that is gone is [ErrStale] to a method that names a version of it,
+//     and [ErrNotFound] to the others.
+//   - A function that is given to change something may be called more than once.
+//     It must not use the store.
 //   - Sealed bytes are kept as they are. The store never sees a token.
 package store
 
@@ -67,6 +73,11 @@ type ConnectionFilter struct {
 }
 
 // Connections keeps connections, their grants and what the grants reach.
+//
+// A connection's status is [grant.Derive]d from its grants whenever one of them
+// changes its own, in the same transaction. If Commit or Settle did it, the
+// event that [grant.Transition] names is added; the events of consent and
+// disconnection are their callers'.
 type Connections interface {
 	// CreateConnection adds a connection. ErrExists if its address is taken.
 	CreateConnection(ctx context.Context, c grant.Connection, events ...grant.Event) error
@@ -78,8 +89,9 @@ type Connections interface {
 	// CountConnections counts connections by app, state and reason.
 	CountConnections(ctx context.Context) ([]ConnectionCount, error)
 	// UpdateConnection applies change to the connection in one transaction. Only
-	// Name, Tags, RequiredLocations and Flags may be changed. An error of
-	// change is returned as it is, and nothing is changed.
+	// Name, Tags, RequiredLocations and Flags may be changed; other changes are
+	// not kept. UpdatedAt becomes the store's time. An error of change is returned
+	// as it is, and nothing is changed.
 	UpdateConnection(ctx context.Context, id string, change func(*grant.Connection) error, events ...grant.Event) (grant.Connection, error)
 	// DeleteConnection removes a connection with everything under it except its
 	// events. Removing what is not there is ErrNotFound.
@@ -90,7 +102,7 @@ type Connections interface {
 	// Grant returns one grant. ErrNotFound if there is none.
 	Grant(ctx context.Context, id string) (grant.Grant, error)
 	// Credentials returns a grant and the sealed credentials of its current
-	// version, read together.
+	// version, read together; nil if they were removed.
 	Credentials(ctx context.Context, grantID string) (grant.Grant, []byte, error)
 
 	// Install makes freshly issued credentials current: of a new grant, or of an
@@ -158,19 +170,22 @@ type Attempts interface {
 	ClaimOne(ctx context.Context, r ClaimRequest, grantID string, of grant.Version) (Claim, error)
 	// Commit makes the credentials of a renewal current, at the version after
 	// r.Of, if the grant is at r.Of and r.AttemptID is its open attempt; the
-	// attempt closes. Committing the same attempt again changes nothing and
-	// returns nil, so after ErrUnavailable simply commit again. Otherwise
-	// ErrStale, and the caller must Park the answer.
+	// attempt closes, the grant is connected and its failures and refusals are
+	// forgotten. Committing the same attempt again, while what it brought is the
+	// grant's current version or the one before, changes nothing and returns nil,
+	// so after ErrUnavailable simply commit again. Otherwise ErrStale, and the
+	// caller must Park the answer.
 	Commit(ctx context.Context, r Renewal) error
 	// Settle records what became of an attempt that brought no credentials.
 	// ErrStale if it is no longer the open one.
 	Settle(ctx context.Context, s Settlement) error
 	// Hurry makes a live grant without an open attempt due at the given time if it
-	// would be due later.
+	// would be due later or never. Of other grants it changes nothing.
 	Hurry(ctx context.Context, grantID string, due time.Time) error
 
 	// Park keeps a sealed answer that could not become current. Parking the same
-	// attempt again changes nothing.
+	// attempt again changes nothing. ErrNotFound if the grant is gone: then there
+	// is nothing the answer could be good for.
 	Park(ctx context.Context, o Orphan) error
 	// Orphans returns the parked answers of a grant's current epoch, newest first.
 	Orphans(ctx context.Context, grantID string) ([]Orphan, error)
@@ -180,8 +195,10 @@ type Attempts interface {
 // attempt, at the earliest, another process may take it over; it is where DueAt
 // moves while the attempt is open.
 type ClaimRequest struct {
-	App     string
-	Owner   string // this process's incarnation
+	App string
+	// Owner is this process's incarnation. A store serves one at a time: a claim
+	// for another means that the one before is dead.
+	Owner   string
 	Limit   int
 	Barrier grant.Barrier
 }
@@ -237,6 +254,8 @@ type Orphan struct {
 
 // Links keeps links and authorizations.
 type Links interface {
+	// CreateLink adds a link to a connection that exists. ErrExists if its id or
+	// its token is taken.
 	CreateLink(ctx context.Context, l grant.Link, events ...grant.Event) error
 	// Link returns a link by its id, LinkByToken by the hash of the token in its URL.
 	Link(ctx context.Context, id string) (grant.Link, error)
@@ -246,10 +265,11 @@ type Links interface {
 	ListLinks(ctx context.Context, f LinkFilter, p Page) ([]grant.Link, string, error)
 	// UpdateLink applies change to the link in one transaction. Only State and
 	// Problem may be changed; a completed or revoked link is not changed at all
-	// and is ErrStale.
+	// and is ErrStale. An error of change is returned as it is.
 	UpdateLink(ctx context.Context, id string, change func(*grant.Link) error, events ...grant.Event) (grant.Link, error)
 
 	// CreateAuthorization adds an authorization; its link moves to at_provider.
+	// ErrStale if the link is completed or revoked.
 	CreateAuthorization(ctx context.Context, a grant.Authorization) error
 	// UseAuthorization marks the authorization with this state as used and
 	// returns it as it was before. Of any number of concurrent calls exactly one
@@ -259,16 +279,17 @@ type Links interface {
 	// Authorization returns one by id.
 	Authorization(ctx context.Context, id string) (grant.Authorization, error)
 	// FinishAuthorization records the problem an authorization ended with; its
-	// link becomes failed with that problem. Finished ones are ErrStale.
+	// link becomes failed with that problem, unless it is completed or revoked.
+	// Finished ones are ErrStale.
 	FinishAuthorization(ctx context.Context, id string, p grant.Problem, events ...grant.Event) error
 }
 
 // LinkFilter selects links; zero fields select all.
 type LinkFilter struct {
 	ConnectionID string
-	State        grant.LinkState
-	Now          time.Time // when expiry is judged
-	Apps         []string  // as in ConnectionFilter
+	State        grant.LinkState // as StateAt(Now) tells it
+	Now          time.Time
+	Apps         []string // as in ConnectionFilter
 	Keys         []string
 }
 
@@ -277,7 +298,8 @@ type Events interface {
 	// AppendEvents adds events that belong to no other change.
 	AppendEvents(ctx context.Context, events ...grant.Event) error
 	// ListEvents returns events after the cursor in the order of the log. With
-	// f.NewestFirst it returns them in the reverse order, before the cursor.
+	// f.NewestFirst it returns them in the reverse order, before the cursor. The
+	// id of any event is a cursor.
 	ListEvents(ctx context.Context, f EventFilter, p Page) ([]grant.Event, string, error)
 	// LastEvent returns the id of the newest event, "" if there is none.
 	LastEvent(ctx context.Context) (string, error)
@@ -294,10 +316,14 @@ type EventFilter struct {
 
 // Keys keeps API keys.
 type Keys interface {
+	// CreateKey adds a key. ErrExists if its id or its hash is taken.
 	CreateKey(ctx context.Context, k access.Key) error
 	// ListKeys returns every key, revoked ones too, oldest first.
 	ListKeys(ctx context.Context) ([]access.Key, error)
+	// RevokeKey ends a key; of a revoked one it changes nothing.
 	RevokeKey(ctx context.Context, id string, at time.Time) error
+	// TouchKeys records when keys were last used, by id. Ids it does not know and
+	// times before the one it has are ignored.
 	TouchKeys(ctx context.Context, lastUsed map[string]time.Time) error
 }
 

@@ -105,6 +105,7 @@ func (s *Store) ListEvents(ctx context.Context, f store.EventFilter, p store.Pag
 	}
 	if f.Keys != nil {
 		// An app's name has no "@", so the key is what stands before the last one.
+		w.and("ref <> ''")
 		in(&w, "substr(ref, 1, length(ref) - length(app) - 1)", f.Keys)
 	}
 	query := `SELECT n, type, time, connection, grant_id, app, ref, reason, data FROM events` +

@@ -149,8 +149,8 @@ var (
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
 		"foreign_keys(ON)",
-		"wal_autocheckpoint(8000)",
-		"cache_size(-65536)", // 64 MiB
+		"wal_autocheckpoint(16000)",
+		"cache_size(-16384)", // 64 MiB
 		"temp_store(MEMORY)",
 	}
 	readerPragmas = []string{

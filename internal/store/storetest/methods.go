@@ -1,0 +1,178 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/access"
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/store"
+)
+
+func isError(err, want error) bool { return errors.Is(err, want) }
+
+// method is a call of one method of a store.
+type method struct {
+	name string
+	call func(ctx context.Context) error
+}
+
+// methods calls every method with arguments it succeeds with.
+func (f *fixture) methods() []method {
+	g := f.connected("every")
+	c := f.connection("none")
+	l, a := f.link(c), grant.Authorization{}
+	a = f.authorization(f.link(c))
+	claim := f.claim(g)
+	e := grant.Event{Type: grant.EventAppAccepted, App: app}
+	page := store.Page{Limit: 10}
+	f.ok(f.SetDataKey(f.ctx, nil, "master", []byte("wrapped")))
+	key := access.Key{ID: "key_1", Name: "one", Hash: access.Hash("one"), CreatedAt: f.now()}
+	f.ok(f.CreateKey(f.ctx, key))
+	other := access.Key{ID: "key_2", Name: "two", Hash: access.Hash("two"), CreatedAt: f.now()}
+	fresh := f.newConnection("fresh")
+	return []method{
+		{"CreateConnection", func(ctx context.Context) error { return f.CreateConnection(ctx, fresh, e) }},
+		{"Connection", func(ctx context.Context) error { _, err := f.Connection(ctx, grant.Ref{ID: c.ID}); return err }},
+		{"ListConnections", func(ctx context.Context) error {
+			_, _, err := f.ListConnections(ctx, store.ConnectionFilter{}, page)
+			return err
+		}},
+		{"CountConnections", func(ctx context.Context) error { _, err := f.CountConnections(ctx); return err }},
+		{"UpdateConnection", func(ctx context.Context) error {
+			_, err := f.UpdateConnection(ctx, c.ID, func(c *grant.Connection) error { c.Name = "new"; return nil }, e)
+			return err
+		}},
+		{"Grants", func(ctx context.Context) error { _, err := f.Grants(ctx, g.ConnectionID); return err }},
+		{"Grant", func(ctx context.Context) error { _, err := f.Grant(ctx, g.ID); return err }},
+		{"Credentials", func(ctx context.Context) error { _, _, err := f.Credentials(ctx, g.ID); return err }},
+		{"Locations", func(ctx context.Context) error { _, err := f.Locations(ctx, g.ConnectionID); return err }},
+		{"SetLocations", func(ctx context.Context) error {
+			return f.SetLocations(ctx, g.ID, []grant.Location{{ID: "loc-1"}}, e)
+		}},
+		{"NextDue", func(ctx context.Context) error { _, _, err := f.NextDue(ctx, app); return err }},
+		{"Hurry", func(ctx context.Context) error { return f.Hurry(ctx, g.ID, f.now()) }},
+		{"Settle", func(ctx context.Context) error {
+			s := f.settlement(claim, grant.AnswerLost)
+			s.Hold = true
+			s.Events = []grant.Event{e}
+			return f.Settle(ctx, s)
+		}},
+		{"Commit", func(ctx context.Context) error {
+			r := f.renewal(claim)
+			r.Events = []grant.Event{e}
+			return f.Commit(ctx, r)
+		}},
+		{"Claim", func(ctx context.Context) error { _, err := f.Claim(ctx, request(owner)); return err }},
+		{"ClaimOne", func(ctx context.Context) error {
+			_, err := f.ClaimOne(ctx, request(owner), g.ID, g.Version.Next())
+			return err
+		}},
+		{"Park", func(ctx context.Context) error {
+			return f.Park(ctx, store.Orphan{AttemptID: "att_1", GrantID: g.ID, Of: g.Version, Sealed: []byte("x")})
+		}},
+		{"Orphans", func(ctx context.Context) error { _, err := f.Orphans(ctx, g.ID); return err }},
+		{"Install", func(ctx context.Context) error {
+			n := g
+			n.Version = grant.Version{Epoch: 7}
+			return f.Install(ctx, store.Installation{Grant: n, Sealed: []byte("x"), Events: []grant.Event{e}})
+		}},
+		{"Disconnect", func(ctx context.Context) error {
+			return f.Disconnect(ctx, g.ID, grant.Version{Epoch: 7}, grant.DisconnectedByUs, e)
+		}},
+		{"CreateLink", func(ctx context.Context) error { return f.CreateLink(ctx, f.newLink(c), e) }},
+		{"Link", func(ctx context.Context) error { _, err := f.Link(ctx, l.ID); return err }},
+		{"LinkByToken", func(ctx context.Context) error { _, err := f.LinkByToken(ctx, l.TokenHash); return err }},
+		{"ListLinks", func(ctx context.Context) error {
+			_, _, err := f.ListLinks(ctx, store.LinkFilter{}, page)
+			return err
+		}},
+		{"UpdateLink", func(ctx context.Context) error {
+			_, err := f.UpdateLink(ctx, l.ID, func(l *grant.Link) error { l.State = grant.LinkStateOpened; return nil }, e)
+			return err
+		}},
+		{"CreateAuthorization", func(ctx context.Context) error { return f.CreateAuthorization(ctx, f.newAuthorization(l)) }},
+		{"UseAuthorization", func(ctx context.Context) error {
+			_, err := f.UseAuthorization(ctx, a.StateHash, a.BrowserHash)
+			return err
+		}},
+		{"Authorization", func(ctx context.Context) error { _, err := f.Authorization(ctx, a.ID); return err }},
+		{"FinishAuthorization", func(ctx context.Context) error {
+			return f.FinishAuthorization(ctx, a.ID, grant.ProblemDeclined, e)
+		}},
+		{"DeleteConnection", func(ctx context.Context) error { return f.DeleteConnection(ctx, c.ID, e) }},
+		{"AppendEvents", func(ctx context.Context) error { return f.AppendEvents(ctx, e) }},
+		{"ListEvents", func(ctx context.Context) error {
+			_, _, err := f.ListEvents(ctx, store.EventFilter{}, page)
+			return err
+		}},
+		{"LastEvent", func(ctx context.Context) error { _, err := f.LastEvent(ctx); return err }},
+		{"CreateKey", func(ctx context.Context) error { return f.CreateKey(ctx, other) }},
+		{"ListKeys", func(ctx context.Context) error { _, err := f.ListKeys(ctx); return err }},
+		{"RevokeKey", func(ctx context.Context) error { return f.RevokeKey(ctx, key.ID, f.now()) }},
+		{"TouchKeys", func(ctx context.Context) error {
+			return f.TouchKeys(ctx, map[string]time.Time{key.ID: f.now()})
+		}},
+		{"DataKey", func(ctx context.Context) error { _, _, err := f.DataKey(ctx); return err }},
+		{"SetDataKey", func(ctx context.Context) error {
+			return f.SetDataKey(ctx, []byte("wrapped"), "master", []byte("again"))
+		}},
+		{"Check", f.Check},
+	}
+}
+
+var methodTests = map[string]func(*fixture){
+	"does nothing when its context is cancelled already": func(f *fixture) {
+		ctx, cancel := context.WithCancel(f.ctx)
+		methods := f.methods()
+		cancel()
+		mark := f.mark()
+		for _, m := range methods {
+			f.Run(m.name, func(t *testing.T) {
+				if err := m.call(ctx); !errors.Is(err, context.Canceled) {
+					t.Errorf("error is %v, want context.Canceled", err)
+				}
+			})
+		}
+		equal(f, "events", f.since(mark), nil)
+		// Each of them still succeeds, so none of them was done.
+		for _, m := range methods {
+			f.Run(m.name+" later", func(t *testing.T) {
+				if err := m.call(f.ctx); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	},
+	"is unavailable after Close": func(f *fixture) {
+		methods := f.methods()
+		f.ok(f.Close())
+		for _, m := range methods {
+			f.Run(m.name, func(t *testing.T) {
+				if err := m.call(f.ctx); !errors.Is(err, store.ErrUnavailable) {
+					t.Errorf("error is %v, want ErrUnavailable", err)
+				}
+			})
+		}
+	},
+	"may be called again after Close, if it is Close": func(f *fixture) {
+		f.ok(f.Close())
+		f.ok(f.Close())
+	},
+	"refuses a page without a sensible limit, if it lists": func(f *fixture) {
+		for _, limit := range []int{-1, 0, 1001} {
+			p := store.Page{Limit: limit}
+			if _, _, err := f.ListConnections(f.ctx, store.ConnectionFilter{}, p); err == nil {
+				f.Errorf("ListConnections takes limit %d", limit)
+			}
+			if _, _, err := f.ListLinks(f.ctx, store.LinkFilter{}, p); err == nil {
+				f.Errorf("ListLinks takes limit %d", limit)
+			}
+			if _, _, err := f.ListEvents(f.ctx, store.EventFilter{}, p); err == nil {
+				f.Errorf("ListEvents takes limit %d", limit)
+			}
+		}
+	},
+}
