@@ -21,11 +21,8 @@ const discoverFor = 15 * time.Second
 // asked or that its metadata is not the issuer's (RFC 8414 section 3.3); trying
 // again later may work.
 func (a *App) Resolved(ctx context.Context, s *oauth.Sender) (Endpoints, error) {
-	if a.Endpoints.Authorize != "" && a.Endpoints.Token != "" {
-		return a.Endpoints, nil
-	}
-	if e := a.found.Load(); e != nil {
-		return *e, nil
+	if e, ok := a.Known(); ok {
+		return e, nil
 	}
 	// The question is everybody's: it does not end with the caller who asked first.
 	ch := a.asking.DoChan("", func() (any, error) {
@@ -42,6 +39,17 @@ func (a *App) Resolved(ctx context.Context, s *oauth.Sender) (Endpoints, error) 
 	case <-ctx.Done():
 		return Endpoints{}, fmt.Errorf("app %s: discover endpoints: %w", a.Name, context.Cause(ctx))
 	}
+}
+
+// Known returns the app's endpoints if they are known without asking anybody.
+func (a *App) Known() (Endpoints, bool) {
+	if a.Endpoints.Authorize != "" && a.Endpoints.Token != "" {
+		return a.Endpoints, true
+	}
+	if e := a.found.Load(); e != nil {
+		return *e, true
+	}
+	return Endpoints{}, false
 }
 
 // discover asks the provider and keeps the answer.

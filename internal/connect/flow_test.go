@@ -12,6 +12,7 @@ import (
 
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/secret"
+	"github.com/evergrant/evergrant/provider"
 	"github.com/evergrant/evergrant/sandbox"
 )
 
@@ -308,6 +309,43 @@ func TestAProviderThatIsDownCostsNothing(t *testing.T) {
 		t.Errorf("answered %d, Retry-After %q", resp.StatusCode, resp.Header.Get("Retry-After"))
 	}
 	wants(t, body, "Lightspeed is not answering")
+	if csp := resp.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' "+k.boxAt) {
+		t.Errorf("the page's button cannot lead to the provider: %s", csp)
+	}
+}
+
+func TestAnIssuerThatCannotBeAskedHasAPageThatAsksAgain(t *testing.T) {
+	down := true
+	k := newKit(t, nil)
+	k.between = func(w http.ResponseWriter, r *http.Request) bool {
+		if down && strings.Contains(r.URL.Path, "/.well-known/") {
+			http.Error(w, "down", http.StatusBadGateway)
+			return true
+		}
+		return false
+	}
+	app, err := provider.NewApp(provider.AppOptions{
+		Name: "other", Recipe: provider.Generic(), ClientID: "devp-v2-demo-other", PublicURL: k.url,
+		Endpoints: provider.Endpoints{Issuer: k.boxAt + "/k/realms/k-series", API: k.boxAt + "/k"},
+		Secrets:   []secret.String{secret.New("s3cret")}, Scopes: []string{"openid", "offline_access"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.svc.c.Apps["other"] = app
+	l := k.link("other", nil)
+	resp, body := k.get(k.browser(false), l.URL)
+	if resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("answered %d", resp.StatusCode)
+	}
+	wants(t, body, `<a class="button" href="`+l.URL+`">Try again</a>`)
+	down = false
+	if final, body := k.visit(k.browser(false), anna, l.URL); final != l.URL+"/done" {
+		t.Fatalf("ended at %s\n%s", final, body)
+	}
+	if gs := k.grants("other"); len(gs) != 1 || gs[0].Identity.Subject == "" {
+		t.Errorf("grants = %+v", gs)
+	}
 }
 
 func TestARefusedScopeIsOurSetup(t *testing.T) {

@@ -3,6 +3,7 @@ package connect
 import (
 	_ "embed"
 	"html/template"
+	"net/http"
 
 	"github.com/evergrant/evergrant/internal/grant"
 )
@@ -60,8 +61,17 @@ func (s *Service) back(v visit) button {
 func (s *Service) problemPage(v visit, p grant.Problem) answer {
 	a := answer{status: problemStatus(p), page: s.problemCopy(v, p)}
 	a.page.Mark, a.page.Code = "problem", v.link.ShortCode
-	if a.status == 503 {
+	if a.status == http.StatusServiceUnavailable {
 		a.retryAfter = 10
+	}
+	if a.page.Button.Post && v.app != nil {
+		if ep, ok := v.app.Known(); ok {
+			a.formAction = origin(ep.Authorize)
+		} else {
+			// Nobody knows yet where the form would lead, so the browser would not be
+			// allowed to follow. The landing page asks again.
+			a.page.Button.URL, a.page.Button.Post = s.linkURL(v.token.Reveal(), ""), false
+		}
 	}
 	return a
 }

@@ -109,8 +109,9 @@ func FuzzReturnURL(f *testing.F) {
 		if strings.ContainsAny(got, "\\\r\n\t #") {
 			t.Errorf("%q has characters that browsers read differently", got)
 		}
-		for segment := range strings.SplitSeq(strings.ReplaceAll(rest, "%2e", "."), "/") {
-			if segment, _, _ := strings.Cut(segment, "?"); segment == ".." && !strings.Contains(rest[:strings.Index(rest, segment)], "?") {
+		path, _, _ := strings.Cut(rest, "?")
+		for segment := range strings.SplitSeq(strings.ReplaceAll(path, "%2e", "."), "/") {
+			if segment == ".." || segment == "." {
 				t.Errorf("%q has dot segments", got)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/secret"
+	"github.com/evergrant/evergrant/internal/store"
 	"github.com/evergrant/evergrant/provider"
 )
 
@@ -76,7 +77,10 @@ func (s *Service) depart(r *http.Request, v visit, ep provider.Endpoints) answer
 		browser = newToken()
 	}
 	location, err := s.authorize(r, v, ep, browser)
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrStale): // used up or taken back a moment ago
+		return goTo(s.linkURL(v.token.Reveal(), ""))
+	case err != nil:
 		s.c.Logger.ErrorContext(r.Context(), "a merchant cannot be sent to the provider",
 			"app", v.app.Name, "link", v.link.ID, "err", err)
 		return s.problemPage(v, grant.ProblemOurFault)

@@ -157,11 +157,7 @@ func (s *Service) problem(r *http.Request) answer {
 	case v.link.State != grant.LinkStateFailed || v.link.Problem == "":
 		return goTo(s.linkURL(v.token.Reveal(), ""))
 	}
-	a := s.problemPage(v, v.link.Problem)
-	if ep, err := s.endpoints(r.Context(), v.app); err == nil {
-		a.formAction = origin(ep.Authorize)
-	}
-	return a
+	return s.problemPage(v, v.link.Problem)
 }
 
 // askHelp asks the developer for a new link. Asking again is not told again.
