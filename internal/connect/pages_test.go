@@ -283,3 +283,11 @@ func TestAReturnAddressThatIsNoLongerAllowedIsNotOffered(t *testing.T) {
 		t.Error("the done page leads to an address that is not allowed")
 	}
 }
+
+func TestSentencesBeginWithACapital(t *testing.T) {
+	for in, want := range map[string]string{"": "", "your business": "Your business", "élan": "Élan", "Ünal": "Ünal", "9 Straatjes": "9 Straatjes"} {
+		if got := capital(in); got != want {
+			t.Errorf("capital(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
