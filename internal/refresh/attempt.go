@@ -78,6 +78,9 @@ func (a *attempt) carry() (Result, error) {
 		return a.refused(oauth.Result{Outcome: grant.NotSent, Description: err.Error()})
 	}
 	res := oauth.Classify(ans, a.l.app.Recipe.Errors)
+	if res.Description == "" && ans.Err != nil {
+		res.Description = ans.Err.Error()
+	}
 	switch {
 	case res.Outcome == grant.Granted:
 		return a.granted(ans)

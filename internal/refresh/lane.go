@@ -16,8 +16,12 @@ import (
 
 const (
 	// look is how long a lane sleeps at most. The bound makes steps of the clock
-	// and due times written by others harmless.
+	// harmless.
 	look = time.Second
+	// ask is how long a lane believes what the store said about the next due
+	// time. The bound makes due times that others write harmless; our own changes
+	// poke the lane.
+	ask = 10 * time.Second
 	// glance is how long it sleeps at least when something is overdue that it
 	// cannot take, such as an attempt of its own that is still under way.
 	glance = 50 * time.Millisecond
@@ -32,6 +36,9 @@ type lane struct {
 	gate    *gate
 	limiter *rate.Limiter // nil: no limit of ours
 	wake    chan struct{}
+
+	next  time.Time // when the store said something is due, zero if not asked
+	asked time.Time // and when it said so; both are the loop's own
 
 	// claiming keeps single claims out while a batch is claimed, until the
 	// batch's flights are known.
@@ -106,18 +113,26 @@ func (l *lane) pace(ctx context.Context) error {
 	return nil
 }
 
-// leave gives a slot back: to the first waiting caller, or to the loop.
+// leave gives a slot back after work, and has the loop look for more.
 func (l *lane) leave() {
+	if l.putBack() {
+		l.poke()
+	}
+}
+
+// putBack gives a slot back, to the first waiting caller or to the loop, and
+// reports whether it was the loop. The loop itself must use this one: poking
+// itself with the slots it had no use for, it would never sleep.
+func (l *lane) putBack() bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if len(l.waiting) > 0 {
 		close(l.waiting[0])
 		l.waiting = l.waiting[1:]
-		l.mu.Unlock()
-		return
+		return false
 	}
 	l.free++
-	l.mu.Unlock()
-	l.poke()
+	return true
 }
 
 // take takes up to n slots for background work; waiting callers leave none.
@@ -132,7 +147,7 @@ func (l *lane) take(n int) int {
 			allowed++
 		}
 		for range n - allowed {
-			l.leave()
+			l.putBack()
 		}
 		n = allowed
 	}
@@ -153,6 +168,7 @@ func (l *lane) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		case <-l.wake:
+			l.next = time.Time{}
 		}
 		timer.Reset(l.turn(ctx))
 	}
@@ -161,6 +177,9 @@ func (l *lane) run(ctx context.Context) {
 // turn takes up what is due and returns how long to sleep.
 func (l *lane) turn(ctx context.Context) time.Duration {
 	now := l.e.c.Now()
+	if d := l.idle(ctx, now); d > 0 {
+		return d
+	}
 	if !l.gate.open(now, false) {
 		return min(l.gate.retryAfter(now), look)
 	}
@@ -170,7 +189,7 @@ func (l *lane) turn(ctx context.Context) time.Duration {
 	}
 	rooms := l.reserve(n)
 	for range n - len(rooms) {
-		l.leave()
+		l.putBack()
 	}
 	if n = len(rooms); n == 0 {
 		return look
@@ -197,7 +216,7 @@ func (l *lane) turn(ctx context.Context) time.Duration {
 	}
 	for _, room := range rooms[len(claims):] {
 		room.Release()
-		l.leave()
+		l.putBack()
 	}
 	switch {
 	case err != nil:
@@ -205,19 +224,29 @@ func (l *lane) turn(ctx context.Context) time.Duration {
 			l.e.c.Logger.Error("due grants cannot be claimed; trying again", "app", l.app.Name, "err", err)
 		}
 		return look
-	case len(claims) == n:
-		return 0
+	case len(claims) == 0:
+		return glance // what is due is an attempt of ours, still under way
 	}
-	return l.sleep(ctx)
+	l.next = time.Time{}
+	return 0
 }
 
-// sleep is how long nothing is due.
-func (l *lane) sleep(ctx context.Context) time.Duration {
-	next, ok, err := l.e.c.Store.NextDue(ctx, l.app.Name)
-	if err != nil || !ok {
-		return look
+// idle is how long to sleep because nothing is due, and 0 if something is.
+func (l *lane) idle(ctx context.Context, now time.Time) time.Duration {
+	if age := now.Sub(l.asked); l.next.IsZero() || age < 0 || age > ask {
+		next, ok, err := l.e.c.Store.NextDue(ctx, l.app.Name)
+		if err != nil {
+			if ctx.Err() == nil {
+				l.e.c.Logger.Error("the next due grant cannot be found; trying again", "app", l.app.Name, "err", err)
+			}
+			return look
+		}
+		if !ok {
+			next = now.Add(ask)
+		}
+		l.next, l.asked = next, now
 	}
-	return min(max(next.Sub(l.e.c.Now()), glance), look)
+	return min(max(l.next.Sub(now), 0), look)
 }
 
 // reserve reserves spool room for up to n answers.

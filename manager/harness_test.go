@@ -1,0 +1,194 @@
+package manager_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/internal/event"
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/memnet"
+	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/oracle"
+	"github.com/evergrant/evergrant/internal/seal"
+	"github.com/evergrant/evergrant/internal/secret"
+	"github.com/evergrant/evergrant/internal/spool"
+	"github.com/evergrant/evergrant/internal/store"
+	"github.com/evergrant/evergrant/internal/store/sqlite"
+	"github.com/evergrant/evergrant/internal/telemetry"
+	"github.com/evergrant/evergrant/manager"
+	"github.com/evergrant/evergrant/provider"
+)
+
+// kit is a manager with a real store and spool, in front of an oracle, on fake
+// time. It must be made inside a synctest bubble.
+type kit struct {
+	*manager.Manager
+	t          testing.TB
+	oracle     *oracle.Server
+	store      *sqlite.Store
+	app        *provider.App
+	dir        string
+	net        *memnet.Listener
+	dial       func(context.Context, string, string) (net.Conn, error)
+	ring       *seal.Ring
+	closeStack func()
+	stop       func()
+}
+
+type kitOptions struct {
+	oracle oracle.Options
+	policy func(*grant.Policy)
+	app    func(*provider.AppOptions)
+	wrap   func(store.Store) store.Store // stands between the manager and the store
+	real   bool                          // a real socket, for benchmarks; not in a bubble
+}
+
+// bubble runs a test on fake time with a kit.
+func bubble(t *testing.T, o kitOptions, test func(t *testing.T, k *kit)) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, o)
+		defer k.close()
+		test(t, k)
+	})
+}
+
+func newKit(t testing.TB, o kitOptions) *kit {
+	t.Helper()
+	if o.oracle.AccessLife == 0 {
+		o.oracle.AccessLife = time.Hour
+	}
+	k := &kit{t: t, oracle: oracle.New(o.oracle), dir: t.TempDir(), net: memnet.Listen()}
+	srv := &http.Server{Handler: k.oracle, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	var listener net.Listener = k.net
+	base := "http://127.0.0.1:1"
+	k.dial = k.net.Dial
+	if o.real {
+		real, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, base, k.dial = real, "http://"+real.Addr().String(), nil
+	}
+	go srv.Serve(listener)
+	ring, err := seal.Ephemeral()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.ring = ring
+	opts := provider.AppOptions{
+		Name: "app", Recipe: provider.Generic(), ClientID: "id", Secrets: []secret.String{secret.New("s3cret")},
+		Endpoints: provider.Endpoints{Authorize: base + "/authorize", Token: base + "/token", API: base + "/api"},
+		PublicURL: "https://connect.example",
+		Policy: func(p grant.Policy) grant.Policy {
+			p.Rotation, p.Window = grant.Rotation(o.oracle.Rotation), o.oracle.Window
+			p.RefreshWindow = 30 * time.Second
+			if o.policy != nil {
+				o.policy(&p)
+			}
+			return p
+		},
+	}
+	if o.app != nil {
+		o.app(&opts)
+	}
+	if k.app, err = provider.NewApp(opts); err != nil {
+		t.Fatal(err)
+	}
+	k.open(o)
+	k.stop = func() { _ = srv.Close(); _ = k.net.Close() }
+	return k
+}
+
+// open starts a manager over the kit's files, as a new process would.
+func (k *kit) open(o kitOptions) {
+	k.t.Helper()
+	hub := event.NewHub(slog.New(slog.DiscardHandler))
+	var err error
+	if k.store, err = sqlite.Open(k.t.Context(), sqlite.Options{Path: filepath.Join(k.dir, "db"), Published: hub.Publish}); err != nil {
+		k.t.Fatal(err)
+	}
+	sp, err := spool.Open(spool.Options{Dir: filepath.Join(k.dir, "spool"), Ring: k.ring, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	sender := oauth.NewSender(oauth.SenderConfig{UserAgent: "evergrant-test", DialContext: k.dial})
+	var st store.Store = k.store
+	if o.wrap != nil {
+		st = o.wrap(st)
+	}
+	k.Manager = manager.New(manager.Config{
+		Store: st, Ring: k.ring, Spool: sp, Sender: sender, Apps: provider.Apps{"app": k.app},
+		Hub: hub, Metrics: telemetry.NewMetrics("test"), Logger: slog.New(slog.DiscardHandler),
+	})
+	if err := k.Start(k.t.Context()); err != nil {
+		k.t.Fatal(err)
+	}
+	k.closeStack = func() {
+		if err := k.Stop(context.Background()); err != nil {
+			k.t.Error(err)
+		}
+		sender.Close()
+		_ = sp.Close()
+		_ = k.store.Close()
+	}
+}
+
+func (k *kit) close() {
+	k.closeStack()
+	k.stop()
+}
+
+// adopt connects a business with tokens the oracle issues out of band.
+func (k *kit) adopt(key string) grant.Ref {
+	k.t.Helper()
+	access, refresh := k.oracle.Issue(key)
+	ref := grant.Ref{Key: key, App: "app"}
+	_, _, err := k.Create(k.t.Context(), manager.NewConnection{Ref: ref, Tokens: &manager.Adoption{
+		AccessToken: secret.New(access), RefreshToken: secret.New(refresh), ExpiresIn: time.Hour,
+	}})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return ref
+}
+
+func (k *kit) token(ref grant.Ref) *manager.Handout {
+	k.t.Helper()
+	h, err := k.Handout(k.t.Context(), ref, evergrant.TokenOptions{})
+	if err != nil {
+		k.t.Fatalf("token %s: %v", ref, err)
+	}
+	return h
+}
+
+func (k *kit) status(ref grant.Ref) grant.Status {
+	k.t.Helper()
+	c, err := k.Connection(k.t.Context(), ref)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return c.Status
+}
+
+// sleep lets fake time pass and everything that falls due in it happen.
+func (k *kit) sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// count counts the log's events of a type.
+func (k *kit) count(typ grant.EventType) int {
+	k.t.Helper()
+	events, _, err := k.Events(k.t.Context(), store.EventFilter{Types: []string{string(typ)}}, store.Page{Limit: 1000}, 0)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return len(events)
+}
