@@ -79,7 +79,7 @@ func (p Policy) window(life time.Duration) time.Duration {
 // and expire at expires may begin. From here on a reader should ask the store,
 // not a cache.
 func (p Policy) WindowStart(asked, expires time.Time) time.Time {
-	return expires.Add(-p.window(expires.Sub(asked)))
+	return expires.Add(-p.window(expires.Sub(asked) + Skew)) // the life that Schedule saw
 }
 
 // keepAlive is when a refresh token that nothing else renews is renewed: well

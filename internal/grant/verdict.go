@@ -63,8 +63,8 @@ const (
 	Commit Action = iota + 1
 	// Close the attempt: the refresh token was not spent. Try again at Next.
 	Close
-	// Hold the attempt open: nobody knows whether the token was spent. Send the
-	// same token again at Next.
+	// Hold the attempt open: nobody knows whether the token was spent, by this
+	// request or by the one it repeats. Send the same token again at Next.
 	Hold
 	// Die: the grant is dead; only its user can bring it back.
 	Die
@@ -99,36 +99,48 @@ const (
 // token that may already have been spent and whose policy allows one probe.
 func (p Policy) Judge(g Grant, f Facts) Verdict {
 	retry := f.Now.Add(Backoff(g.Failures, f.Spread))
+	v := Verdict{Refusals: g.Refusals, RefusedAt: g.RefusedAt}
 	switch f.Outcome {
 	case Granted:
 		return Verdict{Action: Commit, Reason: OK}
-	case NotSent:
-		return Verdict{Action: Close, Reason: Network, Next: retry, Refusals: g.Refusals, RefusedAt: g.RefusedAt}
-	case Throttled:
-		wait := f.Now.Add(min(f.RetryAfter, mostPatience))
-		return Verdict{Action: Close, Reason: RateLimited, Next: latest(retry, wait), Refusals: g.Refusals, RefusedAt: g.RefusedAt}
-	case Misconfigured:
-		return Verdict{Action: Close, Reason: g.Status.Reason, Next: retry, Refusals: g.Refusals, RefusedAt: g.RefusedAt, PauseApp: true}
 	case Refused:
 		return p.refused(g, f)
+	case NotSent:
+		v.Action, v.Reason, v.Next = unspent(g), Network, retry
+	case Throttled:
+		wait := f.Now.Add(min(f.RetryAfter, mostPatience))
+		v.Action, v.Reason, v.Next = unspent(g), RateLimited, latest(retry, wait)
+	case Misconfigured:
+		v.Action, v.Reason, v.Next, v.PauseApp = unspent(g), g.Status.Reason, retry, true
 	case Unclear:
-		next := retry
+		v.Action, v.Reason, v.Next = Hold, ProviderUnavailable, retry
 		if p.Rotation.reuseKills() {
-			next = latest(next, g.ExpiresAt.Add(-lastMoments))
+			v.Next = latest(retry, g.ExpiresAt.Add(-lastMoments))
 		}
-		return Verdict{Action: Hold, Reason: ProviderUnavailable, Next: next}
 	default: // Lost, and anything a later version forgets to judge
-		next := f.Now.Add(resendSoon)
+		v.Action, v.Reason, v.Next = Hold, AnswerLost, f.Now.Add(resendSoon)
 		if p.Rotation.SingleUse() {
-			next = p.ProbeAt(g)
+			v.Next = latest(v.Next, p.ProbeAt(g))
 		}
-		return Verdict{Action: Hold, Reason: AnswerLost, Next: latest(next, f.Now.Add(resendSoon))}
 	}
+	return v
 }
+
+// unspent is what becomes of an attempt whose request spent nothing. A resend
+// stays open: what it repeats is as unknown as before.
+func unspent(g Grant) Action {
+	if g.resent() {
+		return Hold
+	}
+	return Close
+}
+
+// resent reports whether the open attempt repeats one of unknown outcome.
+func (g Grant) resent() bool { return g.Attempt != nil && g.Attempt.Kind == Resend }
 
 // refused judges a definitive refusal.
 func (p Policy) refused(g Grant, f Facts) Verdict {
-	if g.Attempt != nil && g.Attempt.Kind == Resend && p.Rotation.SingleUse() {
+	if g.resent() && p.Rotation.SingleUse() {
 		return Verdict{Action: Die, Reason: RotationLost, Refusals: g.Refusals + 1, RefusedAt: f.Now}
 	}
 	apart := confirmLive
@@ -140,7 +152,7 @@ func (p Policy) refused(g Grant, f Facts) Verdict {
 		if !g.DeadlineAt.IsZero() && !f.Now.Before(g.DeadlineAt) {
 			v.Reason = DeadlinePassed
 		}
-		if g.Attempt != nil && g.Attempt.Kind == Resend {
+		if g.resent() && p.Rotation != Static {
 			v.Reason = RotationLost
 		}
 		return v
@@ -150,7 +162,7 @@ func (p Policy) refused(g Grant, f Facts) Verdict {
 		first = f.Now
 	}
 	// The state stays what it was: one refusal proves nothing yet.
-	return Verdict{Action: Close, Reason: g.Status.Reason, Next: latest(first.Add(apart), f.Now.Add(backoffFirst)),
+	return Verdict{Action: unspent(g), Reason: g.Status.Reason, Next: latest(first.Add(apart), f.Now.Add(backoffFirst)),
 		Refusals: g.Refusals + 1, RefusedAt: first}
 }
 
