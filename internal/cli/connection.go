@@ -3,13 +3,14 @@ package cli
 import (
 	"bufio"
 	"fmt"
-	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/client"
 )
 
 type connectionCmd struct {
@@ -33,19 +34,19 @@ func (c *connectionListCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	q := url.Values{}
-	for k, v := range map[string]string{"app": c.App, "state": c.State, "act_by": c.ActBy, "q": c.Q} {
-		if v != "" {
-			q.Set(k, v)
-		}
+	f := client.ConnectionFilter{App: c.App, ActBy: c.ActBy, Query: c.Q}
+	if c.State != "" {
+		f.States = []string{c.State}
 	}
-	items, err := listAll(s.ctx, r, "/v1/connections", q, c.Limit)
-	if err != nil {
-		return about("", err)
-	}
-	return printList(s, items, []string{"REF", "NAME", "STATE", "REASON", "ACT BY", "SINCE"}, func(c connection) []string {
-		return []string{c.Ref, c.Name, c.State, c.Reason, c.ActBy, when(c.Since)}
-	})
+	err = list(s, r, c.Limit, []string{"REF", "NAME", "STATE", "REASON", "ACT BY", "SINCE"},
+		func(c client.Connection) []string {
+			return []string{c.Ref, c.Name, c.State, c.Reason, c.ActBy, when(c.Since)}
+		},
+		func(limit int, cursor string) (client.Page[client.Connection], error) {
+			f.Limit, f.Cursor = limit, cursor
+			return r.Connections(s.ctx, f)
+		})
+	return r.failedRef("", err)
 }
 
 type connectionShowCmd struct {
@@ -58,12 +59,12 @@ func (c *connectionShowCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	conn, raw, err := fetch[connection](s.ctx, r, http.MethodGet, connectionPath(c.Ref), nil)
+	conn, err := r.Connection(s.ctx, evergrant.Ref(c.Ref))
 	if err != nil {
-		return about(c.Ref, err)
+		return r.failedRef(c.Ref, err)
 	}
 	if s.root.JSON {
-		return s.printJSON(raw)
+		return s.printJSON(r.answers.last)
 	}
 	rows := [][2]string{
 		{"ref", conn.Ref}, {"id", conn.ID}, {"name", conn.Name},
@@ -78,7 +79,7 @@ func (c *connectionShowCmd) Run(s *session) error {
 		rows = append(rows, [2]string{"grant", fmt.Sprintf("%s by %s: %s, %s, token until %s", g.ID, who, g.State, g.Scope, when(g.ExpiresAt))})
 	}
 	for _, row := range rows {
-		if row[1] == "" {
+		if row[1] == "" || row[1] == "-" {
 			continue
 		}
 		if _, err := fmt.Fprintf(s.stdout, "%-9s %s\n", row[0], printable(row[1])); err != nil {
@@ -98,31 +99,23 @@ func (c *connectionRefreshCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	type result struct {
-		ID         string `json:"id"`
-		Refreshed  bool   `json:"refreshed"`
-		Reason     string `json:"reason"`
-		RetryAfter *int64 `json:"retry_after"`
-	}
-	answer, raw, err := fetch[struct {
-		Grants []result `json:"grants"`
-	}](s.ctx, r, http.MethodPost, connectionPath(c.Ref)+"/refresh", nil)
+	grants, err := r.Refresh(s.ctx, evergrant.Ref(c.Ref))
 	if err != nil {
-		return about(c.Ref, err)
+		return r.failedRef(c.Ref, err)
 	}
 	if s.root.JSON {
-		if err := s.printJSON(raw); err != nil {
+		if err := s.printJSON(r.answers.last); err != nil {
 			return err
 		}
 	}
 	refreshed := 0
-	for _, g := range answer.Grants {
+	for _, g := range grants {
 		line := "refreshed"
 		switch {
 		case g.Refreshed:
 			refreshed++
-		case g.RetryAfter != nil:
-			line = fmt.Sprintf("not refreshed (%s); try again in %s", g.Reason, time.Duration(*g.RetryAfter)*time.Second)
+		case g.RetryAfter > 0:
+			line = fmt.Sprintf("not refreshed (%s); try again in %s", g.Reason, time.Duration(g.RetryAfter)*time.Second)
 		default:
 			line = fmt.Sprintf("not refreshed (%s)", g.Reason)
 		}
@@ -132,18 +125,18 @@ func (c *connectionRefreshCmd) Run(s *session) error {
 			}
 		}
 	}
-	if refreshed == len(answer.Grants) && refreshed > 0 {
+	if refreshed == len(grants) && refreshed > 0 {
 		return nil
 	}
 	// The reason of what was not refreshed decides, as it does for a token.
-	conn, _, err := fetch[connection](s.ctx, r, http.MethodGet, connectionPath(c.Ref), nil)
+	conn, err := r.Connection(s.ctx, evergrant.Ref(c.Ref))
 	if err != nil {
-		return about(c.Ref, err)
+		return r.failedRef(c.Ref, err)
 	}
 	if conn.ActBy == "merchant" {
-		return &failure{code: exitReauthorize, err: fmt.Errorf("%s: the business must authorize again; send its merchant a link: evergrant link create %s", c.Ref, c.Ref)}
+		return &failure{code: exitReauthorize, err: fmt.Errorf("%s: the business must authorize again; next: evergrant link create %s", c.Ref, c.Ref)}
 	}
-	return &failure{code: exitTemporary, err: fmt.Errorf("%s: not everything was refreshed; see: evergrant why %s", c.Ref, c.Ref)}
+	return &failure{code: exitTemporary, err: fmt.Errorf("%s: not everything was refreshed; next: evergrant why %s", c.Ref, c.Ref)}
 }
 
 type connectionDisconnectCmd struct {
@@ -157,25 +150,33 @@ func (c *connectionDisconnectCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	conn, _, err := fetch[connection](s.ctx, r, http.MethodGet, connectionPath(c.Ref), nil)
+	conn, err := r.Connection(s.ctx, evergrant.Ref(c.Ref))
 	if err != nil {
-		return about(c.Ref, err)
+		return r.failedRef(c.Ref, err)
 	}
 	if !c.Yes {
-		s.say("This ends %s: its tokens are revoked where the provider can do it, and only its merchant can connect it again.", printable(conn.title()))
+		s.say("This ends %s: its tokens are revoked where the provider can do it, and only its merchant can connect it again.", printable(title(conn)))
 		if err := s.confirm(conn.Key); err != nil {
 			return err
 		}
 	}
-	after, raw, err := fetch[connection](s.ctx, r, http.MethodPost, connectionPath(c.Ref)+"/disconnect", nil)
+	after, err := r.Disconnect(s.ctx, evergrant.Ref(c.Ref))
 	if err != nil {
-		return about(c.Ref, err)
+		return r.failedRef(c.Ref, err)
 	}
 	if s.root.JSON {
-		return s.printJSON(raw)
+		return s.printJSON(r.answers.last)
 	}
-	s.say("%s is %s. To connect it again: evergrant link create %s", printable(after.title()), after.State, after.Ref)
+	s.say("%s is %s. To connect it again: evergrant link create %s", printable(title(after)), after.State, after.Ref)
 	return nil
+}
+
+// title is how a connection is called in a sentence.
+func title(c client.Connection) string {
+	if c.Name == "" {
+		return c.Ref
+	}
+	return c.Name + " (" + c.Ref + ")"
 }
 
 // confirm has a person type a word before something that cannot be undone.

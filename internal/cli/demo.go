@@ -3,11 +3,12 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/client"
 	"github.com/evergrant/evergrant/sandbox"
 )
 
@@ -46,7 +47,7 @@ func demoBusinesses() []demoBusiness {
 	}
 }
 
-func (b demoBusiness) ref() string { return b.key + "@k-series" }
+func (b demoBusiness) ref() evergrant.Ref { return evergrant.Ref(b.key + "@k-series") }
 
 // demoResult is a business with what became of it.
 type demoResult struct {
@@ -93,7 +94,7 @@ func (d *dev) connectAll(ctx context.Context) ([]demoResult, error) {
 
 // play does what the business's merchant does. The note is for people.
 func (d *dev) play(ctx context.Context, b demoBusiness) (note string, err error) {
-	l, err := d.newLink(ctx, b.ref(), b.name)
+	l, err := d.client.CreateLink(ctx, client.NewLink{Ref: b.ref(), BusinessName: b.name})
 	if err != nil {
 		return "", err
 	}
@@ -111,8 +112,8 @@ func (d *dev) play(ctx context.Context, b demoBusiness) (note string, err error)
 	case removes:
 		d.sandbox.RevokeUser(b.email)
 		// A refresh notices at once what the next scheduled one would.
-		_, err := d.remote.call(ctx, http.MethodPost, connectionPath(b.ref())+"/refresh", nil)
-		return "its access was removed in Lightspeed", about(b.ref(), err)
+		_, err := d.client.Refresh(ctx, b.ref())
+		return "its access was removed in Lightspeed", err
 	}
 	return "", nil
 }
@@ -125,9 +126,9 @@ func (d *dev) settled(ctx context.Context, b demoBusiness) (string, error) {
 	poll := time.NewTicker(50 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		c, _, err := fetch[connection](ctx, d.remote, http.MethodGet, connectionPath(b.ref()), nil)
+		c, err := d.client.Connection(ctx, b.ref())
 		if err != nil {
-			return "", about(b.ref(), err)
+			return "", err
 		}
 		if c.State == want {
 			return c.State, nil

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/evergrant/evergrant/client"
 	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/app"
 	"github.com/evergrant/evergrant/internal/config"
@@ -40,7 +40,7 @@ type dev struct {
 	app     *app.App
 	sandbox *sandbox.Sandbox
 	urls    devURLs
-	remote  *remote
+	client  *client.Client
 }
 
 // devURLs is where everything is, as --json prints it.
@@ -170,8 +170,8 @@ func (d *dev) startServer(ctx context.Context, public, private net.Listener) err
 	if err := d.app.Start(ctx); err != nil {
 		return errors.Join(err, d.app.Stop(context.WithoutCancel(ctx)))
 	}
-	d.remote = &remote{base: d.urls.API, key: d.key, http: newHTTPClient(nil), where: d.urls.API, start: "evergrant dev"}
-	return nil
+	d.client, err = client.New(client.Config{URL: d.urls.API, Key: d.key.Reveal(), UserAgent: "evergrant-dev"})
+	return err
 }
 
 func (d *dev) configFile() string { return filepath.Join(d.dir, "evergrant.yaml") }
@@ -208,7 +208,7 @@ func (d *dev) announce(made []demoResult) error {
 	}
 	b.WriteString("\n")
 	for _, r := range made {
-		fmt.Fprintf(&b, "  %-34s %-22s %s\n", r.ref(), r.state, r.note)
+		b.WriteString(strings.TrimRight(fmt.Sprintf("  %-28s %-22s %s", r.ref(), r.state, r.note), " ") + "\n")
 	}
 	program := programName()
 	fmt.Fprintf(&b, `
@@ -232,10 +232,4 @@ func programName() string {
 		return "go run ./cmd/evergrant"
 	}
 	return os.Args[0]
-}
-
-// newLink makes a link through the API.
-func (d *dev) newLink(ctx context.Context, ref, name string) (link, error) {
-	l, _, err := fetch[link](ctx, d.remote, http.MethodPost, "/v1/links", map[string]any{"ref": ref, "business_name": name})
-	return l, err
 }

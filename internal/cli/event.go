@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/client"
 )
 
 type eventCmd struct {
@@ -24,18 +25,8 @@ type eventFilter struct {
 	Ref   string   `placeholder:"REF" help:"Only of this connection."`
 }
 
-func (f eventFilter) query() url.Values {
-	q := url.Values{}
-	if f.After != "" {
-		q.Set("after", f.After)
-	}
-	if f.Ref != "" {
-		q.Set("ref", f.Ref)
-	}
-	for _, t := range f.Type {
-		q.Add("type", t)
-	}
-	return q
+func (f eventFilter) filter() client.EventFilter {
+	return client.EventFilter{After: f.After, Types: f.Type, Ref: evergrant.Ref(f.Ref)}
 }
 
 type eventListCmd struct {
@@ -49,13 +40,14 @@ func (c *eventListCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	items, err := listAll(s.ctx, r, "/v1/events", c.query(), c.Limit)
-	if err != nil {
-		return about(c.Ref, err)
-	}
-	return printList(s, items, []string{"TIME", "EVENT", "REF", "REASON", "DATA"}, func(e event) []string {
-		return []string{moment(e.Time), e.Type, text(e.Ref), text(e.Reason), facts(e.Data)}
-	})
+	f := c.filter()
+	err = list(s, r, c.Limit, []string{"TIME", "EVENT", "REF", "REASON", "DATA"},
+		func(e client.Event) []string { return []string{moment(e.Time), e.Type, e.Ref, e.Reason, facts(e.Data)} },
+		func(limit int, cursor string) (client.Page[client.Event], error) {
+			f.Limit, f.Cursor = limit, cursor
+			return r.Events(s.ctx, f)
+		})
+	return r.failedRef(c.Ref, err)
 }
 
 type eventTailCmd struct{ eventFilter }
@@ -63,7 +55,7 @@ type eventTailCmd struct{ eventFilter }
 // tailWait is how long one long poll waits, and tailPause how long tail waits
 // after a server that went away.
 const (
-	tailWait  = "30s"
+	tailWait  = 30 * time.Second
 	tailPause = 2 * time.Second
 )
 
@@ -74,27 +66,26 @@ func (c *eventTailCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	after := c.After
-	if after == "" {
-		if after, err = lastEvent(s, r); err != nil {
-			return about(c.Ref, err)
+	f := c.filter()
+	if f.After == "" {
+		newest, err := r.Events(s.ctx, client.EventFilter{NewestFirst: true, Limit: 1})
+		if err != nil {
+			return r.failedRef(c.Ref, err)
+		}
+		for _, e := range newest.Data {
+			f.After = e.ID
 		}
 	}
 	s.say("Waiting for events; Ctrl-C ends it.")
 	for gone := false; ; {
-		q := c.query()
-		q.Set("wait", tailWait)
-		if after != "" {
-			q.Set("after", after)
-		}
-		p, _, err := fetch[page[json.RawMessage]](s.ctx, r, http.MethodGet, "/v1/events?"+q.Encode(), nil)
-		var f *failure
+		f.Wait = tailWait
+		p, err := r.Events(s.ctx, f)
 		switch {
 		case s.ctx.Err() != nil:
 			return nil // that is how tail ends
-		case errors.As(err, &f) && f.code == exitTemporary:
+		case errors.Is(err, evergrant.ErrTemporary):
 			if !gone {
-				s.say("%v", err)
+				s.say("%v", r.failedRef(c.Ref, err))
 			}
 			gone = true
 			select {
@@ -103,44 +94,36 @@ func (c *eventTailCmd) Run(s *session) error {
 			}
 			continue
 		case err != nil:
-			return about(c.Ref, err)
+			return r.failedRef(c.Ref, err)
 		}
 		gone = false
-		for _, raw := range p.Data {
-			if after, err = s.printEvent(raw); err != nil {
+		var came client.Page[json.RawMessage]
+		if err := json.Unmarshal(r.answers.last, &came); err != nil {
+			return fmt.Errorf("read the server's answer: %w", err)
+		}
+		for i, e := range p.Data {
+			f.After = e.ID
+			if err := s.printEvent(e, came.Data[i]); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// lastEvent returns the id of the newest event, "" if there is none.
-func lastEvent(s *session, r *remote) (string, error) {
-	p, _, err := fetch[page[event]](s.ctx, r, http.MethodGet, "/v1/events?order=desc&limit=1", nil)
-	if err != nil || len(p.Data) == 0 {
-		return "", err
-	}
-	return p.Data[0].ID, nil
-}
-
-// printEvent writes one event as a line and returns its id.
-func (s *session) printEvent(raw json.RawMessage) (string, error) {
-	var e event
-	if err := json.Unmarshal(raw, &e); err != nil {
-		return "", fmt.Errorf("read event: %w", err)
-	}
+// printEvent writes one event as a line.
+func (s *session) printEvent(e client.Event, raw json.RawMessage) error {
 	if s.root.JSON {
 		_, err := fmt.Fprintf(s.stdout, "%s\n", raw)
-		return e.ID, err
+		return err
 	}
-	_, err := fmt.Fprintf(s.stdout, "%s  %-34s %-28s %s  %s\n", moment(e.Time), printable(e.Type), printable(text(e.Ref)),
-		printable(text(e.Reason)), printable(facts(e.Data)))
-	return e.ID, err
+	_, err := fmt.Fprintf(s.stdout, "%s  %-34s %-28s %s  %s\n", moment(e.Time), printable(e.Type), printable(e.Ref),
+		printable(e.Reason), printable(facts(e.Data)))
+	return err
 }
 
 // moment writes a time to the second, for lines that sort.
-func moment(t *time.Time) string {
-	if t == nil {
+func moment(t time.Time) string {
+	if t.IsZero() {
 		return "-"
 	}
 	return t.UTC().Format("2006-01-02T15:04:05Z")

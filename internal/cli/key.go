@@ -2,12 +2,11 @@ package cli
 
 import (
 	"fmt"
-	"net/http"
-	"net/url"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/evergrant/evergrant/internal/config"
+	"github.com/evergrant/evergrant/client"
 )
 
 type keyCmd struct {
@@ -26,30 +25,24 @@ type keyCreateCmd struct {
 
 // Run makes a key. The key goes to standard output, the rest is talk.
 func (c *keyCreateCmd) Run(s *session) error {
+	expires, err := duration("--expires", c.Expires)
+	if err != nil {
+		return err
+	}
 	r, err := s.remote()
 	if err != nil {
 		return err
 	}
-	body := map[string]any{"name": c.Name, "scopes": c.Scope}
-	if len(c.App) > 0 {
-		body["apps"] = c.App
+	n := client.NewKey{Name: c.Name, Scopes: c.Scope, Apps: c.App, Businesses: c.Business}
+	if expires > 0 {
+		n.ExpiresAt = time.Now().Add(expires).UTC().Truncate(time.Second)
 	}
-	if len(c.Business) > 0 {
-		body["businesses"] = c.Business
-	}
-	if c.Expires != "" {
-		d, err := config.ParseDuration(c.Expires)
-		if err != nil {
-			return usage("--expires %v", err)
-		}
-		body["expires_at"] = time.Now().Add(time.Duration(d)).UTC().Format(time.RFC3339)
-	}
-	k, raw, err := fetch[apiKey](s.ctx, r, http.MethodPost, "/v1/keys", body)
+	k, err := r.CreateKey(s.ctx, n)
 	if err != nil {
-		return about("", err)
+		return r.failed("", "", err)
 	}
 	if s.root.JSON {
-		return s.printJSON(raw)
+		return s.printJSON(r.answers.last)
 	}
 	s.say("API key %s for %s with %s:", k.ID, printable(k.Name), strings.Join(k.Scopes, ", "))
 	if _, err := fmt.Fprintln(s.stdout, k.Key); err != nil {
@@ -67,21 +60,25 @@ func (c *keyListCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	items, err := listAll(s.ctx, r, "/v1/keys", url.Values{}, 0)
-	if err != nil {
-		return about("", err)
+	err = list(s, r, 0, []string{"ID", "NAME", "SCOPES", "ONLY", "FROM", "LAST USED", "STATE"}, keyRow,
+		func(int, string) (client.Page[client.Key], error) { // keys come all at once
+			keys, err := r.Keys(s.ctx)
+			return client.Page[client.Key]{Data: keys}, err
+		})
+	return r.failed("", "", err)
+}
+
+// keyRow is a key in a table.
+func keyRow(k client.Key) []string {
+	state := "works"
+	switch {
+	case !k.RevokedAt.IsZero():
+		state = "revoked " + when(k.RevokedAt)
+	case !k.ExpiresAt.IsZero():
+		state = "until " + when(k.ExpiresAt)
 	}
-	return printList(s, items, []string{"ID", "NAME", "SCOPES", "ONLY", "FROM", "LAST USED", "STATE"}, func(k apiKey) []string {
-		state := "works"
-		switch {
-		case k.RevokedAt != nil:
-			state = "revoked " + when(k.RevokedAt)
-		case k.ExpiresAt != nil:
-			state = "until " + when(k.ExpiresAt)
-		}
-		only := strings.Join(append(append([]string{}, k.Apps...), k.Businesses...), ", ")
-		return []string{k.ID, k.Name, strings.Join(k.Scopes, ", "), only, k.Source, when(k.LastUsedAt), state}
-	})
+	only := strings.Join(slices.Concat(k.Apps, k.Businesses), ", ")
+	return []string{k.ID, k.Name, strings.Join(k.Scopes, ", "), only, k.Source, when(k.LastUsedAt), state}
 }
 
 type keyRevokeCmd struct {
@@ -94,8 +91,8 @@ func (c *keyRevokeCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.call(s.ctx, http.MethodDelete, "/v1/keys/"+url.PathEscape(c.ID), nil); err != nil {
-		return aboutThing("key "+c.ID, "evergrant key list", err)
+	if err := r.RevokeKey(s.ctx, c.ID); err != nil {
+		return r.failed("key "+c.ID, "evergrant key list", err)
 	}
 	s.say("Key %s is revoked.", c.ID)
 	return nil

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"net/http"
-	"net/url"
+	"strings"
+
+	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/client"
 )
 
 type linkCmd struct {
@@ -27,38 +30,29 @@ type linkCreateCmd struct {
 
 // Run makes a link. Its URL goes to standard output, the rest is talk.
 func (c *linkCreateCmd) Run(s *session) error {
+	ttl, err := duration("--ttl", c.TTL)
+	if err != nil {
+		return err
+	}
 	r, err := s.remoteFor(c.Ref)
 	if err != nil {
 		return err
 	}
-	body := map[string]any{"ref": c.Ref}
-	for k, v := range map[string]string{
-		"business_name": c.BusinessName, "return_url": c.ReturnURL, "ttl": c.TTL, "locale": c.Locale,
-	} {
-		if v != "" {
-			body[k] = v
-		}
-	}
-	if c.ExpectBusiness != "" {
-		body["expect"] = map[string]string{"business_id": c.ExpectBusiness}
-	}
-	if c.NoLanding {
-		body["landing"] = false
+	n := client.NewLink{
+		Ref: evergrant.Ref(c.Ref), BusinessName: c.BusinessName, ReturnURL: c.ReturnURL, TTL: ttl, Locale: c.Locale,
+		ExpectBusiness: c.ExpectBusiness, NoLanding: c.NoLanding, Locations: c.Location,
 	}
 	if c.AddGrant {
-		body["purpose"] = "add_grant"
+		n.Purpose = "add_grant"
 	}
-	if len(c.Location) > 0 {
-		body["locations"] = c.Location
-	}
-	l, raw, err := fetch[link](s.ctx, r, http.MethodPost, "/v1/links", body)
+	l, err := r.CreateLink(s.ctx, n)
 	if err != nil {
-		return about(c.Ref, err)
+		return r.failedRef(c.Ref, err)
 	}
 	if s.root.JSON {
-		return s.printJSON(raw)
+		return s.printJSON(r.answers.last)
 	}
-	s.say("Link %s to %s %s, good until %s:", l.ID, l.Purpose, l.Ref, when(l.ExpiresAt))
+	s.say("Link %s to %s %s, good until %s:", l.ID, strings.ReplaceAll(l.Purpose, "add_grant", "add a user's grant to"), l.Ref, when(l.ExpiresAt))
 	if _, err := fmt.Fprintln(s.stdout, l.URL); err != nil {
 		return err
 	}
@@ -78,20 +72,14 @@ func (c *linkListCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	q := url.Values{}
-	if c.Ref != "" {
-		q.Set("ref", c.Ref)
-	}
-	if c.State != "" {
-		q.Set("state", c.State)
-	}
-	items, err := listAll(s.ctx, r, "/v1/links", q, c.Limit)
-	if err != nil {
-		return about(c.Ref, err)
-	}
-	return printList(s, items, []string{"ID", "REF", "PURPOSE", "STATE", "PROBLEM", "CREATED", "EXPIRES"}, func(l link) []string {
-		return []string{l.ID, l.Ref, l.Purpose, l.State, text(l.Problem), when(l.CreatedAt), when(l.ExpiresAt)}
-	})
+	err = list(s, r, c.Limit, []string{"ID", "REF", "PURPOSE", "STATE", "PROBLEM", "CREATED", "EXPIRES"},
+		func(l client.Link) []string {
+			return []string{l.ID, l.Ref, l.Purpose, l.State, l.Problem, when(l.CreatedAt), when(l.ExpiresAt)}
+		},
+		func(limit int, cursor string) (client.Page[client.Link], error) {
+			return r.Links(s.ctx, client.LinkFilter{Ref: evergrant.Ref(c.Ref), State: c.State, Limit: limit, Cursor: cursor})
+		})
+	return r.failedRef(c.Ref, err)
 }
 
 type linkShowCmd struct {
@@ -99,36 +87,32 @@ type linkShowCmd struct {
 }
 
 // Run shows a link.
-func (c *linkShowCmd) Run(s *session) error { return s.oneLink(http.MethodGet, c.ID, "") }
+func (c *linkShowCmd) Run(s *session) error { return s.oneLink(c.ID, (*client.Client).Link) }
 
 type linkRevokeCmd struct {
 	ID string `arg:"" name:"id" help:"Link, like link_01K…."`
 }
 
 // Run revokes a link.
-func (c *linkRevokeCmd) Run(s *session) error { return s.oneLink(http.MethodPost, c.ID, "/revoke") }
+func (c *linkRevokeCmd) Run(s *session) error { return s.oneLink(c.ID, (*client.Client).RevokeLink) }
 
-// oneLink calls an endpoint that answers with one link and prints it.
-func (s *session) oneLink(method, id, action string) error {
+// oneLink makes a call that answers with one link and prints it.
+func (s *session) oneLink(id string, call func(*client.Client, context.Context, string) (client.Link, error)) error {
 	r, err := s.remote()
 	if err != nil {
 		return err
 	}
-	l, raw, err := fetch[link](s.ctx, r, method, "/v1/links/"+url.PathEscape(id)+action, nil)
+	l, err := call(r.Client, s.ctx, id)
 	if err != nil {
-		return aboutThing("link "+id, "evergrant link list", err)
+		return r.failed("link "+id, "evergrant link list", err)
 	}
 	if s.root.JSON {
-		return s.printJSON(raw)
+		return s.printJSON(r.answers.last)
 	}
-	_, err = fmt.Fprintf(s.stdout, "%s  %s  %s  %s\n", printable(l.ID), printable(l.Ref), l.Purpose, printable(stateOf(l)))
+	state := l.State
+	if l.Problem != "" {
+		state += " (" + l.Problem + ")"
+	}
+	_, err = fmt.Fprintf(s.stdout, "%s  %s  %s  %s\n", printable(l.ID), printable(l.Ref), l.Purpose, printable(state))
 	return err
-}
-
-// stateOf is a link's state, with the problem of the last try.
-func stateOf(l link) string {
-	if p := text(l.Problem); p != "" {
-		return l.State + " (" + p + ")"
-	}
-	return l.State
 }

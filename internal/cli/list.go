@@ -1,49 +1,45 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
-	"net/http"
-	"net/url"
-	"strconv"
+	"fmt"
+
+	"github.com/evergrant/evergrant/client"
 )
 
 // mostPage is the largest page the API gives.
 const mostPage = 1000
 
-// listAll follows a list to its end, or to limit items if limit is positive.
-func listAll(ctx context.Context, r *remote, path string, q url.Values, limit int) ([]json.RawMessage, error) {
-	all := []json.RawMessage{}
-	for {
+// list prints a list to its end, or to limit items if limit is positive: as
+// JSON, or as a table with a row for each item. next asks for one page.
+func list[T any](s *session, r *remote, limit int, heading []string, row func(T) []string,
+	next func(limit int, cursor string) (client.Page[T], error),
+) error {
+	raw, rows := []json.RawMessage{}, [][]string{}
+	for cursor := ""; ; {
 		size := mostPage
 		if limit > 0 {
-			size = min(size, limit-len(all))
+			size = min(size, limit-len(rows))
 		}
-		q.Set("limit", strconv.Itoa(size))
-		p, _, err := fetch[page[json.RawMessage]](ctx, r, http.MethodGet, path+"?"+q.Encode(), nil)
+		p, err := next(size, cursor)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		all = append(all, p.Data...)
-		if p.NextCursor == nil || len(p.Data) == 0 || limit > 0 && len(all) >= limit {
-			return all, nil
+		// JSON output has the items as they came.
+		var came client.Page[json.RawMessage]
+		if err := json.Unmarshal(r.answers.last, &came); err != nil {
+			return fmt.Errorf("read the server's answer: %w", err)
 		}
-		q.Set("cursor", *p.NextCursor)
+		raw = append(raw, came.Data...)
+		for _, item := range p.Data {
+			rows = append(rows, row(item))
+		}
+		if cursor = p.NextCursor; cursor == "" || limit > 0 && len(rows) >= limit {
+			break
+		}
 	}
-}
-
-// printList writes a list: as JSON, or as a table with a row for each item.
-func printList[T any](s *session, items []json.RawMessage, heading []string, row func(T) []string) error {
 	if s.root.JSON {
-		return s.printValue(map[string]any{"data": items})
-	}
-	var rows [][]string
-	for _, raw := range items {
-		var v T
-		if err := json.Unmarshal(raw, &v); err != nil {
-			return usage("the answer is not a list of an evergrant server; correct EVERGRANT_SERVER")
-		}
-		rows = append(rows, row(v))
+		return s.printValue(map[string]any{"data": raw})
 	}
 	return s.table(heading, rows)
 }

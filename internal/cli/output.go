@@ -59,18 +59,16 @@ func printable(s string) string {
 }
 
 // when writes a moment for people.
-func when(t *time.Time) string {
-	if t == nil || t.IsZero() {
+func when(t time.Time) string {
+	if t.IsZero() {
 		return "-"
 	}
 	return t.UTC().Format("2 Jan 2006 15:04 MST")
 }
 
-// span writes a length of time in its largest unit, as people say it.
+// span writes a length of time in its largest unit, as people say it. The
+// clocks of two machines may differ a little, so less than nothing is nothing.
 func span(d time.Duration) string {
-	if d < 0 {
-		d = -d
-	}
 	count := func(n int, unit string) string {
 		if n == 1 {
 			return "1 " + unit
@@ -79,7 +77,7 @@ func span(d time.Duration) string {
 	}
 	switch {
 	case d < time.Minute:
-		return count(int(d/time.Second), "second")
+		return count(int(max(d, 0)/time.Second), "second")
 	case d < time.Hour:
 		return count(int(d/time.Minute), "minute")
 	case d < 48*time.Hour:

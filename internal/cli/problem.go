@@ -1,128 +1,108 @@
 package cli
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"strings"
+	"io/fs"
+	"syscall"
 	"time"
 
+	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/internal/config"
 	"github.com/evergrant/evergrant/internal/grant"
 )
 
-// problem is what the API answers instead of what was asked for (RFC 9457).
-type problem struct {
-	Status     int
-	Code       string `json:"code"`
-	Detail     string `json:"detail"`
-	Title      string `json:"title"`
-	Reason     string `json:"reason"`
-	RetryAfter int64  `json:"retry_after"`
-	URL        string `json:"reauthorize_url"`
-	RequestID  string `json:"request_id"`
-	Reply      string `json:"error"` // the sandbox's
-}
-
-// Error returns the problem's sentence.
-func (p *problem) Error() string {
+// exitCode maps what a server answers to what scripts decide by.
+func exitCode(e *evergrant.Error) int {
 	switch {
-	case p.Detail != "":
-		return p.Detail
-	case p.Reply != "":
-		return p.Reply
-	case p.Title != "":
-		return p.Title
-	}
-	return fmt.Sprintf("the server answered %d %s", p.Status, http.StatusText(p.Status))
-}
-
-// problemOf reads a problem and gives it an exit code.
-func problemOf(res *http.Response, body []byte) error {
-	p := &problem{}
-	if strings.Contains(res.Header.Get("Content-Type"), "json") {
-		_ = json.Unmarshal(body, p) // what is unreadable leaves the status, which is enough
-	}
-	p.Status = res.StatusCode
-	return &failure{code: p.exitCode(), err: p}
-}
-
-// exitCode maps what the API answers to what scripts decide by.
-func (p *problem) exitCode() int {
-	switch {
-	case p.Code == "needs_reauthorization", p.Code == "never_connected", p.Code == "location_not_covered":
+	case errors.Is(e, evergrant.ErrReauthorize), errors.Is(e, evergrant.ErrLocationNotCovered):
 		return exitReauthorize
-	case p.Status == http.StatusNotFound:
+	case errors.Is(e, evergrant.ErrNotFound):
 		return exitNotFound
-	case p.Status == http.StatusUnauthorized, p.Status == http.StatusForbidden:
+	case errors.Is(e, evergrant.ErrForbidden):
 		return exitNotAllowed
-	case p.Status == http.StatusTooManyRequests, p.Status >= 500:
+	case errors.Is(e, evergrant.ErrTemporary):
 		return exitTemporary
-	case p.Status == http.StatusBadRequest:
+	case e.Code == "invalid_request":
 		return exitUsage
 	}
 	return exitFailed
 }
 
-// about adds to a problem which connection it is about and the next command.
-// Other errors stay as they are.
-func about(ref string, err error) error {
-	var p *problem
-	if !errors.As(err, &p) {
+// failed tells of a call that failed: what it was about, what is wrong, and the
+// next command. list is the command that shows what there is. Errors that no
+// server answered with stay as they are.
+func (r *remote) failed(what, list string, err error) error {
+	var e *evergrant.Error
+	if !errors.As(err, &e) {
 		return err
 	}
-	next := ""
-	switch p.Code {
-	case "needs_reauthorization", "never_connected":
-		next = "send its merchant a link: evergrant link create " + ref
-	case "location_not_covered":
-		next = "ask somebody who sees it: evergrant link create " + ref + " --add-grant"
+	if e.Code == "server_unreachable" {
+		return r.unreachable(err)
 	}
-	if next == "" && p.exitCode() == exitTemporary && ref != "" {
-		next = fmt.Sprintf("try again in %s, or see: evergrant why %s", p.wait(), ref)
+	text := e.Message
+	if text == "" {
+		text = "the server answered " + e.Code
 	}
-	return explain(ref, "evergrant connection list", next, err)
-}
-
-// aboutThing is about for things other than connections; list is the command
-// that shows what there is.
-func aboutThing(what, list string, err error) error { return explain(what, list, "", err) }
-
-// explain puts what a problem is about in front of it and the next step behind.
-func explain(what, list, next string, err error) error {
-	var f *failure
-	var p *problem
-	if !errors.As(err, &f) || !errors.As(err, &p) {
-		return err
-	}
-	if next == "" {
-		switch f.code {
-		case exitNotFound:
-			next = "see what there is: " + list
-		case exitNotAllowed:
-			next = "make a key that may: evergrant key create --help"
-			if p.Status == http.StatusUnauthorized {
-				next = "set EVERGRANT_API_KEY to a key of this server, or give --config FILE on its machine"
-			}
-		case exitTemporary:
-			next = "try again in " + p.wait()
-		}
-	}
-	text := p.Error()
 	if what != "" {
 		text = what + ": " + text
 	}
-	if p.Code == "internal" && p.RequestID != "" {
-		text += " (" + p.RequestID + ")"
+	if e.Code == "internal" && e.RequestID != "" {
+		text += " (" + e.RequestID + ")"
 	}
-	if next != "" {
-		text += "; " + next
+	if next := nextCommand(e, what, list); next != "" {
+		text += "; next: " + next
 	}
-	return &failure{code: f.code, err: &told{text, err}}
+	return &failure{code: exitCode(e), err: &told{text, err}}
 }
 
-// wait is how long the server asks to wait.
-func (p *problem) wait() string { return span(time.Duration(max(p.RetryAfter, 1)) * time.Second) }
+// failedRef is failed for a call about a connection.
+func (r *remote) failedRef(ref string, err error) error {
+	return r.failed(ref, "evergrant connection list", err)
+}
+
+// nextCommand is what to do about an error.
+func nextCommand(e *evergrant.Error, ref, list string) string {
+	switch exitCode(e) {
+	case exitReauthorize:
+		if errors.Is(e, evergrant.ErrLocationNotCovered) {
+			return "evergrant link create " + ref + " --add-grant"
+		}
+		return "evergrant link create " + ref
+	case exitNotFound:
+		return list
+	case exitNotAllowed:
+		if e.Code == "unauthorized" {
+			return "set EVERGRANT_API_KEY to a key of this server, or give --config FILE on its machine"
+		}
+		return "evergrant key create --help, for a key that may"
+	case exitTemporary:
+		wait := span(max(e.RetryAfter, time.Second))
+		if _, err := grant.ParseRef(ref); err == nil {
+			return "evergrant why " + ref + ", or the same again in " + wait
+		}
+		return "the same again in " + wait
+	}
+	return ""
+}
+
+// unreachable says what a request without an answer means.
+func (r *remote) unreachable(err error) error {
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.Is(err, context.Canceled):
+		return &failure{code: exitFailed, err: errors.New("interrupted")}
+	case errors.Is(err, fs.ErrPermission):
+		return &failure{code: exitNotAllowed, err: fmt.Errorf(
+			"%s belongs to another user; run this as the server's user, or set EVERGRANT_SERVER and EVERGRANT_API_KEY", r.where)}
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
+		return &failure{code: exitTemporary, err: fmt.Errorf("no server answers at %s; start it with: %s", r.where, r.start)}
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return &failure{code: exitTemporary, err: fmt.Errorf("the server at %s takes too long to answer; read its log", r.where)}
+	}
+	return &failure{code: exitTemporary, err: err}
+}
 
 // told replaces an error's text and keeps the error.
 type told struct {
@@ -139,4 +119,16 @@ func checkRef(ref string) error {
 		return usage("%v", err)
 	}
 	return nil
+}
+
+// duration reads a duration flag; "" is none.
+func duration(flag, text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	d, err := config.ParseDuration(text)
+	if err != nil {
+		return 0, usage("%s %v", flag, err)
+	}
+	return time.Duration(d), nil
 }

@@ -3,38 +3,27 @@ package cli
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/evergrant/evergrant/client"
 	"github.com/evergrant/evergrant/internal/config"
-	"github.com/evergrant/evergrant/internal/secret"
 )
 
-// remote is a server's API, over its private listener or its admin socket.
+// remote is a server, reached over its private listener or its admin socket.
 type remote struct {
-	base string // http://host:port
-	key  secret.String
-	http *http.Client
+	*client.Client
+	answers *recorder
 	// where names the server in errors, start is how to get one running there.
 	where, start string
 }
 
 // localConfig is the configuration a client command looks for by itself.
 const localConfig = "evergrant.yaml"
-
-// callTimeout bounds one call: longer than a server takes for a refresh that
-// several callers wait for.
-const callTimeout = 90 * time.Second
 
 // remote finds the server: by --server, by --config, by EVERGRANT_SERVER, or by
 // a configuration in this folder.
@@ -54,20 +43,22 @@ func (s *session) remote() (*remote, error) {
 	return nil, usage("no server to talk to; set EVERGRANT_SERVER and EVERGRANT_API_KEY, or give --config FILE on the server's machine")
 }
 
+// remoteFor is remote for a command about one connection.
+func (s *session) remoteFor(ref string) (*remote, error) {
+	if err := checkRef(ref); err != nil {
+		return nil, err
+	}
+	return s.remote()
+}
+
 // remoteAt reaches a server by its private address.
 func (s *session) remoteAt(address string) (*remote, error) {
 	key, _ := s.lookupEnv("EVERGRANT_API_KEY")
-	r := &remote{key: secret.New(key), where: address, start: "evergrant serve --config FILE, or correct EVERGRANT_SERVER"}
+	r := &remote{where: address, start: "evergrant serve --config FILE, or correct EVERGRANT_SERVER"}
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		r.base, r.http = "http://evergrant", socketClient(path)
-		return r, nil
+		return r.connect(socketAddress, key, path)
 	}
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return nil, usage("the server's address must be like http://127.0.0.1:8421 or unix:/run/evergrant/api.sock")
-	}
-	r.base, r.http = strings.TrimRight(address, "/"), newHTTPClient(nil)
-	return r, nil
+	return r.connect(address, key, "")
 }
 
 // remoteOf reaches the server that runs with a configuration on this machine.
@@ -76,95 +67,65 @@ func (s *session) remoteOf(file string) (*remote, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &remote{
-		base: "http://evergrant", http: socketClient(c.Socket()),
-		where: c.Socket(), start: "evergrant serve --config " + file,
-	}, nil
+	r := &remote{where: c.Socket(), start: "evergrant serve --config " + file}
+	return r.connect(socketAddress, "", c.Socket())
 }
 
-func socketClient(path string) *http.Client {
-	return newHTTPClient(func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", path)
-	})
-}
+// socketAddress stands for a server that is reached through a socket.
+const socketAddress = "http://evergrant"
 
-// newHTTPClient follows no redirects, which would take the key elsewhere.
-func newHTTPClient(dial func(context.Context, string, string) (net.Conn, error)) *http.Client {
-	t := &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: dial, DisableKeepAlives: dial != nil}
-	return &http.Client{
-		Transport:     t,
-		Timeout:       callTimeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+// callTimeout bounds one call: longer than a server takes for a refresh that
+// several callers wait for.
+const callTimeout = 90 * time.Second
+
+// connect makes the client. It goes through the socket if there is one.
+func (r *remote) connect(address, key, socket string) (*remote, error) {
+	t := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	if socket != "" {
+		t.Proxy = nil
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", socket)
+		}
 	}
+	r.answers = &recorder{next: t}
+	var err error
+	r.Client, err = client.New(client.Config{
+		URL: address, Key: key, UserAgent: "evergrant-cli",
+		HTTPClient: &http.Client{
+			Transport: r.answers, Timeout: callTimeout,
+			// A redirect would take the key elsewhere.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	})
+	if err != nil {
+		return nil, usage("%v", err)
+	}
+	return r, nil
+}
+
+// recorder keeps the newest answer as it came, which is what --json prints. It
+// is for one call after the other.
+type recorder struct {
+	next http.RoundTripper
+	last []byte
 }
 
 // mostAnswer bounds what is read of an answer.
 const mostAnswer = 64 << 20
 
-// call sends a request and returns the answer's body. body, if not nil, is sent
-// as JSON. Errors carry the exit code.
-func (r *remote) call(ctx context.Context, method, path string, body any) ([]byte, error) {
-	var content io.Reader
-	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return nil, fmt.Errorf("encode request: %w", err)
-		}
-		content = bytes.NewReader(b)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, r.base+path, content)
+// RoundTrip implements [http.RoundTripper].
+func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := r.next.RoundTrip(req)
 	if err != nil {
-		return nil, fmt.Errorf("make request: %w", err)
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if !r.key.IsZero() {
-		req.Header.Set("Authorization", "Bearer "+r.key.Reveal())
-	}
-	res, err := r.http.Do(req)
-	if err != nil {
-		return nil, r.unreachable(ctx, err)
+		return nil, err
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer))
 	if err != nil {
-		return nil, r.unreachable(ctx, err)
+		return nil, err
 	}
-	if res.StatusCode >= 300 {
-		return nil, problemOf(res, b)
-	}
-	return b, nil
-}
-
-// unreachable says what a failed request means.
-func (r *remote) unreachable(ctx context.Context, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return &failure{code: exitFailed, err: errors.New("interrupted")}
-	case errors.Is(err, fs.ErrPermission):
-		return &failure{code: exitNotAllowed, err: fmt.Errorf(
-			"%s belongs to another user; run this as the server's user, or set EVERGRANT_SERVER and EVERGRANT_API_KEY", r.where)}
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
-		return &failure{code: exitTemporary, err: fmt.Errorf("no server answers at %s; start it with: %s", r.where, r.start)}
-	}
-	var ue *url.Error
-	if errors.As(err, &ue) {
-		err = ue.Err // the URL in front of it has the ref in it and says nothing new
-	}
-	return &failure{code: exitTemporary, err: fmt.Errorf("the server at %s does not answer: %w; try again", r.where, err)}
-}
-
-// fetch calls and decodes the answer; it returns the answer as it came too.
-func fetch[T any](ctx context.Context, r *remote, method, path string, body any) (T, []byte, error) {
-	var v T
-	b, err := r.call(ctx, method, path, body)
-	if err != nil {
-		return v, nil, err
-	}
-	if err := json.Unmarshal(b, &v); err != nil {
-		return v, nil, fmt.Errorf("%s did not answer like an evergrant server; correct EVERGRANT_SERVER", r.where)
-	}
-	return v, b, nil
+	r.last = b
+	res.Body = io.NopCloser(bytes.NewReader(b))
+	return res, nil
 }

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -38,18 +40,12 @@ type sandboxStartCmd struct {
 // Run runs a sandbox until it is told to stop.
 func (c *sandboxStartCmd) Run(s *session) error {
 	conf := sandbox.Config{Logger: newLogger(s.stderr, config.Log{Format: "text", Level: "info"})}
-	for flag, p := range map[string]struct {
-		text string
-		d    *time.Duration
-	}{"--access-lifetime": {c.AccessLifetime, &conf.AccessLifetime}, "--refresh-lifetime": {c.RefreshLifetime, &conf.RefreshLifetime}} {
-		if p.text == "" {
-			continue
-		}
-		d, err := config.ParseDuration(p.text)
-		if err != nil {
-			return usage("%s %v", flag, err)
-		}
-		*p.d = time.Duration(d)
+	var err error
+	if conf.AccessLifetime, err = duration("--access-lifetime", c.AccessLifetime); err != nil {
+		return err
+	}
+	if conf.RefreshLifetime, err = duration("--refresh-lifetime", c.RefreshLifetime); err != nil {
+		return err
 	}
 	l, err := app.Listen(c.Listen, "--listen")
 	if err != nil {
@@ -173,7 +169,7 @@ func (c *sandboxLogCmd) Run(s *session) error {
 		}
 		var rows [][]string
 		for _, e := range v.Data {
-			rows = append(rows, []string{moment(&e.Time), strconv.Itoa(e.Status), e.Method, e.Path, e.GrantType, e.Outcome, e.Fault})
+			rows = append(rows, []string{moment(e.Time), strconv.Itoa(e.Status), e.Method, e.Path, e.GrantType, e.Outcome, e.Fault})
 		}
 		return s.table([]string{"TIME", "STATUS", "METHOD", "PATH", "GRANT", "OUTCOME", "FAULT"}, rows)
 	})
@@ -207,10 +203,36 @@ func (c *sandboxAssertCmd) Run(s *session) error {
 // it came, otherwise it has show print it.
 func (s *session) control(method, path string, body any, show func([]byte) error) error {
 	base := strings.TrimRight(s.root.Sandbox.URL, "/")
-	r := &remote{base: base + "/_sandbox", http: newHTTPClient(nil), where: base, start: "evergrant sandbox, or name another with --sandbox URL"}
-	b, err := r.call(s.ctx, method, path, body)
+	content := []byte{}
+	if body != nil {
+		var err error
+		if content, err = json.Marshal(body); err != nil {
+			return fmt.Errorf("encode request: %w", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, callTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, base+"/_sandbox"+path, bytes.NewReader(content))
 	if err != nil {
-		return err
+		return usage("the sandbox's address must be like http://127.0.0.1:8422")
+	}
+	res, err := (&http.Client{}).Do(req)
+	if err != nil {
+		return &failure{code: exitTemporary, err: fmt.Errorf("no sandbox answers at %s; start one with: evergrant sandbox, or name another with --sandbox URL", base)}
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer))
+	if err != nil {
+		return fmt.Errorf("read the sandbox's answer: %w", err)
+	}
+	if res.StatusCode >= 300 {
+		var refused struct {
+			Error string `json:"error"`
+		}
+		if err := json.Unmarshal(b, &refused); err != nil || refused.Error == "" {
+			return fmt.Errorf("%s is no sandbox; name another with --sandbox URL", base)
+		}
+		return usage("%s", refused.Error)
 	}
 	if s.root.JSON {
 		return s.printJSON(b)

@@ -1,10 +1,11 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
 	"strings"
+
+	"github.com/evergrant/evergrant"
 )
 
 type tokenCmd struct {
@@ -15,47 +16,36 @@ type tokenCmd struct {
 	Env      bool   `xor:"form" help:"Print shell assignments: eval \"$(evergrant token REF --env)\"."`
 }
 
-// tokenAnswer is the API's answer with the token, which goes to standard output
-// and nowhere else.
-type tokenAnswer struct {
-	AccessToken string   `json:"access_token"`
-	TokenType   string   `json:"token_type"`
-	BaseURL     string   `json:"base_url"`
-	Warnings    []string `json:"warnings"`
-}
-
-// Run prints the token.
+// Run prints the token. It goes to standard output and nowhere else.
 func (c *tokenCmd) Run(s *session) error {
 	if s.root.JSON && (c.Header || c.Env) {
 		return usage("--json goes with neither --header nor --env")
+	}
+	minValid, err := duration("--min-valid", c.MinValid)
+	if err != nil {
+		return err
 	}
 	r, err := s.remoteFor(c.Ref)
 	if err != nil {
 		return err
 	}
-	q := url.Values{}
-	if c.Location != "" {
-		q.Set("location", c.Location)
-	}
-	if c.MinValid != "" {
-		q.Set("min_valid", c.MinValid)
-	}
-	path := connectionPath(c.Ref) + "/token"
-	if len(q) > 0 {
-		path += "?" + q.Encode()
-	}
-	t, raw, err := fetch[tokenAnswer](s.ctx, r, http.MethodGet, path, nil)
+	t, err := r.Token(s.ctx, evergrant.Ref(c.Ref), &evergrant.TokenOptions{MinValid: minValid, Location: c.Location})
 	if err != nil {
-		return about(c.Ref, err)
+		return r.failedRef(c.Ref, err)
 	}
-	for _, w := range t.Warnings {
-		s.say("warning: %s", printable(w))
+	var more struct {
+		Warnings []string `json:"warnings"`
+	}
+	if json.Unmarshal(r.answers.last, &more) == nil {
+		for _, w := range more.Warnings {
+			s.say("warning: %s", printable(w))
+		}
 	}
 	switch {
 	case s.root.JSON:
-		return s.printJSON(raw)
+		return s.printJSON(r.answers.last)
 	case c.Header:
-		_, err = fmt.Fprintf(s.stdout, "Authorization: %s %s\n", t.TokenType, t.AccessToken)
+		_, err = fmt.Fprintf(s.stdout, "Authorization: %s %s\n", t.Type, t.AccessToken)
 	case c.Env:
 		_, err = fmt.Fprintf(s.stdout, "export EVERGRANT_TOKEN=%s\nexport EVERGRANT_BASE_URL=%s\n",
 			shellQuote(t.AccessToken), shellQuote(t.BaseURL))
@@ -67,14 +57,3 @@ func (c *tokenCmd) Run(s *session) error {
 
 // shellQuote quotes s for a POSIX shell.
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-
-// remoteFor finds the server for a command about one connection.
-func (s *session) remoteFor(ref string) (*remote, error) {
-	if err := checkRef(ref); err != nil {
-		return nil, err
-	}
-	return s.remote()
-}
-
-// connectionPath is a connection's path in the API.
-func connectionPath(ref string) string { return "/v1/connections/" + url.PathEscape(ref) }

@@ -2,10 +2,11 @@ package cli
 
 import (
 	"fmt"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
+
+	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/client"
 )
 
 type whyCmd struct {
@@ -18,12 +19,12 @@ func (c *whyCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	conn, raw, err := fetch[connection](s.ctx, r, http.MethodGet, connectionPath(c.Ref), nil)
+	conn, err := r.Connection(s.ctx, evergrant.Ref(c.Ref))
 	if err != nil {
-		return about(c.Ref, err)
+		return r.failedRef(c.Ref, err)
 	}
 	if s.root.JSON {
-		err = s.printJSON(raw)
+		err = s.printJSON(r.answers.last)
 	} else {
 		_, err = fmt.Fprint(s.stdout, s.story(r, conn).String())
 	}
@@ -56,9 +57,9 @@ func (st story) String() string {
 
 // story gathers what is known. Events and links may be out of the key's reach;
 // the story is told without them then.
-func (s *session) story(r *remote, conn connection) story {
+func (s *session) story(r *remote, conn client.Connection) story {
 	st := story{
-		headline: conn.title() + " " + verdict(conn),
+		headline: title(conn) + " " + verdict(conn),
 		next:     nextStep(conn),
 	}
 	add := func(what, text string) {
@@ -66,12 +67,11 @@ func (s *session) story(r *remote, conn connection) story {
 			st.facts = append(st.facts, [2]string{what, text})
 		}
 	}
-	if conn.Since != nil {
-		add("since", fmt.Sprintf("%s (%s), reason %s", when(conn.Since), span(time.Since(*conn.Since)), conn.Reason))
+	if !conn.Since.IsZero() {
+		add("since", fmt.Sprintf("%s (%s), reason %s", when(conn.Since), span(time.Since(conn.Since)), conn.Reason))
 	}
-	q := url.Values{"order": {"desc"}, "limit": {"50"}}
-	events, _, err := fetch[page[event]](s.ctx, r, http.MethodGet, connectionPath(conn.Ref)+"/events?"+q.Encode(), nil)
-	if err == nil {
+	ref := evergrant.Ref(conn.Ref)
+	if events, err := r.ConnectionEvents(s.ctx, ref, client.EventFilter{NewestFirst: true, Limit: 50}); err == nil {
 		add("evidence", evidence(conn, events.Data))
 	}
 	add("probably", probably(conn.Reason))
@@ -80,17 +80,16 @@ func (s *session) story(r *remote, conn connection) story {
 			add("token", tokenStory(g))
 		}
 	}
-	if conn.Deadline != nil && live(conn.State) {
+	if !conn.Deadline.IsZero() && live(conn.State) {
 		add("deadline", fmt.Sprintf("%s, if nothing renewed it until then", when(conn.Deadline)))
 	}
-	if conn.NextTryAt != nil {
+	if !conn.NextTryAt.IsZero() {
 		add("next try", when(conn.NextTryAt))
 	}
 	if len(conn.Flags) > 0 {
 		add("missing", strings.Join(conn.Flags, ", "))
 	}
-	q = url.Values{"ref": {conn.Ref}, "limit": {"1"}}
-	links, _, err := fetch[page[link]](s.ctx, r, http.MethodGet, "/v1/links?"+q.Encode(), nil)
+	links, err := r.Links(s.ctx, client.LinkFilter{Ref: ref, Limit: 1})
 	if err == nil && len(links.Data) > 0 && conn.ActBy == "merchant" {
 		add("link", linkStory(links.Data[0]))
 	}
@@ -101,7 +100,7 @@ func (s *session) story(r *remote, conn connection) story {
 func live(state string) bool { return state == "connected" || state == "degraded" }
 
 // verdict ends the sentence that begins with the connection's name.
-func verdict(c connection) string {
+func verdict(c client.Connection) string {
 	switch c.Reason {
 	case "ok":
 		if len(c.Flags) > 0 {
@@ -154,7 +153,7 @@ func probably(reason string) string {
 }
 
 // nextStep is the command or the sentence a story ends with.
-func nextStep(c connection) string {
+func nextStep(c client.Connection) string {
 	switch {
 	case c.ActBy == "merchant", len(c.Flags) > 0:
 		return "evergrant link create " + c.Ref
@@ -172,8 +171,8 @@ func nextStep(c connection) string {
 
 // evidence is the newest event that shows why a connection is as it is.
 // Events come newest first.
-func evidence(c connection, events []event) string {
-	refusals, first := 0, event{}
+func evidence(c client.Connection, events []client.Event) string {
+	refusals, first := 0, client.Event{}
 	for _, e := range events {
 		switch e.Type {
 		case "grant.refresh_failed":
@@ -193,7 +192,7 @@ func evidence(c connection, events []event) string {
 			}
 		case "link.failed":
 			if c.State == "pending" {
-				return fmt.Sprintf("the last authorization ended on %s: %s", when(e.Time), facts(e.Data))
+				return fmt.Sprintf("the last authorization ended on %s: %v", when(e.Time), e.Data["problem"])
 			}
 		}
 	}
@@ -204,7 +203,7 @@ func evidence(c connection, events []event) string {
 }
 
 // refused tells of failed renewals, the last of them in detail.
-func refused(last event, n int) string {
+func refused(last client.Event, n int) string {
 	what := "failed"
 	if code, ok := last.Data["error"].(string); ok {
 		what = "was answered with " + code
@@ -226,7 +225,7 @@ func past(eventType string) string {
 }
 
 // tokenStory tells how a grant's token is.
-func tokenStory(g grantInfo) string {
+func tokenStory(g client.Grant) string {
 	by := ""
 	if g.Identity.Name != "" {
 		by = "approved by " + g.Identity.Name + ", "
@@ -242,13 +241,13 @@ func tokenStory(g grantInfo) string {
 }
 
 // linkStory tells how far the newest link has come.
-func linkStory(l link) string {
+func linkStory(l client.Link) string {
 	how := map[string]string{
 		"created": "not opened yet", "opened": "opened, not started", "at_provider": "stopped at the provider's login",
 		"completed": "used", "failed": "failed", "expired": "expired without being used", "revoked": "taken back",
 	}[l.State]
-	if p := text(l.Problem); p != "" {
-		how += " (" + p + ")"
+	if l.Problem != "" {
+		how += " (" + l.Problem + ")"
 	}
 	return fmt.Sprintf("made on %s, %s", when(l.CreatedAt), how)
 }
