@@ -34,12 +34,23 @@ type snapshot struct {
 // newer than the store: a snapshot that was being built while something changed
 // is not kept.
 type cache struct {
-	seed maphash.Seed
-	most int // entries a shard of ids may have
+	seed  maphash.Seed
+	most  int                         // entries a shard of ids may have
+	until func(grant.Grant) time.Time // how long a grant's snapshot is good
 	// Every cached entry is in one shard of each kind. A shard of ids is locked
 	// before a shard of addresses, and for the whole of a change.
 	ids       [32]shard[string]
 	addresses [32]shard[grant.Ref]
+
+	// journaled holds, by grant id, the credentials that are safe in the spool
+	// while the store cannot take them.
+	journaled sync.Map
+}
+
+// journal is the value of cache.journaled.
+type journal struct {
+	grant grant.Grant
+	cred  grant.Credential
 }
 
 type shard[K comparable] struct {
@@ -55,8 +66,8 @@ type entry struct {
 	snap    atomic.Pointer[snapshot]
 }
 
-func newCache(size int) *cache {
-	c := &cache{seed: maphash.MakeSeed()}
+func newCache(size int, until func(grant.Grant) time.Time) *cache {
+	c := &cache{seed: maphash.MakeSeed(), until: until}
 	c.most = max(size/len(c.ids), 1)
 	for i := range c.ids {
 		c.ids[i].entries = make(map[string]*entry)
@@ -165,6 +176,11 @@ func (c *cache) clear() {
 // renew puts new credentials into the snapshot of a connection that is cached.
 // Readers see them at once, even while the store cannot be read.
 func (c *cache) renew(g grant.Grant, cred grant.Credential, degraded bool) {
+	if degraded {
+		c.journaled.Store(g.ID, journal{g, cred})
+	} else {
+		c.journaled.Delete(g.ID)
+	}
 	s := c.byID(g.ConnectionID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,13 +201,31 @@ func (c *cache) renew(g grant.Grant, cred grant.Credential, degraded bool) {
 	}
 	next := &snapshot{connection: old.connection, grants: slices.Clone(old.grants), degraded: degraded}
 	h := &next.grants[at]
-	h.grant, h.cred = g, cred
+	h.grant, h.cred, h.until = g, cred, c.until(g)
 	next.finish(g.Status.Since)
 	// A new entry, so that whoever is filling the old one fills nothing.
 	fresh := &entry{id: e.id, address: e.address}
 	fresh.snap.Store(next)
 	s.entries[e.id] = fresh
 	c.byAddress(e.address).set(e.address, fresh)
+}
+
+// changed forgets the connection of a grant whose status changed, and what the
+// journal held for the grant.
+func (c *cache) changed(g grant.Grant) {
+	c.journaled.Delete(g.ID)
+	c.drop(g.ConnectionID)
+}
+
+// newest returns the credentials the journal holds for a grant if they are newer
+// than the store's.
+func (c *cache) newest(g grant.Grant, cred grant.Credential) (grant.Grant, grant.Credential, bool) {
+	if v, ok := c.journaled.Load(g.ID); ok {
+		if j := v.(journal); g.Version.Before(j.grant.Version) {
+			return j.grant, j.cred, true
+		}
+	}
+	return g, cred, false
 }
 
 // finish derives what follows from a snapshot's grants.

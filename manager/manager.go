@@ -132,20 +132,21 @@ func New(c Config) *Manager {
 	if c.CacheSize <= 0 {
 		c.CacheSize = 20_000
 	}
-	m := &Manager{c: c, cache: newCache(c.CacheSize)}
+	m := &Manager{c: c}
+	m.cache = newCache(c.CacheSize, m.cacheUntil)
 	m.forced.last = make(map[string]time.Time)
 	m.engine = refresh.New(refresh.Config{
 		Store: c.Store, Ring: c.Ring, Spool: c.Spool, Sender: c.Sender, Apps: c.Apps,
 		Metrics: c.Metrics, Logger: c.Logger, Now: c.Now,
 		Renewed:  m.cache.renew,
-		Changed:  func(g grant.Grant) { m.cache.drop(g.ConnectionID) },
+		Changed:  m.cache.changed,
 		Incident: func(string) { m.cache.clear() },
 		Exchange: func(ctx context.Context, e spool.Entry) error { return c.Exchange(ctx, e) },
 	})
 	m.issuer = issue.New(issue.Config{
 		Store: c.Store, Ring: c.Ring, Sender: c.Sender, Now: c.Now, Logger: c.Logger,
 		Issued: func(g grant.Grant) {
-			m.cache.drop(g.ConnectionID)
+			m.cache.changed(g)
 			m.engine.Wake(g.App)
 		},
 	})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/seal"
@@ -75,7 +76,7 @@ func (m *Manager) read(ctx context.Context, c grant.Connection) (*snapshot, erro
 		if !g.Status.State.Live() {
 			continue
 		}
-		h, err := m.hold(ctx, g.ID)
+		h, degraded, err := m.hold(ctx, g.ID)
 		if errors.Is(err, store.ErrNotFound) {
 			continue // disconnected between two reads
 		}
@@ -88,6 +89,7 @@ func (m *Manager) read(ctx context.Context, c grant.Connection) (*snapshot, erro
 			}
 		}
 		s.grants = append(s.grants, h)
+		s.degraded = s.degraded || degraded
 	}
 	slices.SortStableFunc(s.grants, func(a, b held) int { return cmp.Compare(len(b.locations), len(a.locations)) })
 	s.connection.Status = m.overlay(c.App, c.Status)
@@ -98,22 +100,38 @@ func (m *Manager) read(ctx context.Context, c grant.Connection) (*snapshot, erro
 	return s, nil
 }
 
-// hold opens a grant's current credentials.
-func (m *Manager) hold(ctx context.Context, grantID string) (held, error) {
+// hold opens a grant's current credentials. degraded is set if they are the
+// journal's, because the store cannot take them yet.
+func (m *Manager) hold(ctx context.Context, grantID string) (h held, degraded bool, err error) {
 	g, sealed, err := m.c.Store.Credentials(ctx, grantID)
 	if err != nil {
-		return held{}, err
+		return held{}, false, err
 	}
 	cred, err := m.open(g, sealed)
 	if err != nil {
-		return held{}, err
+		return held{}, false, err
 	}
-	h := held{grant: g, cred: cred}
+	g, cred, degraded = m.cache.newest(g, cred)
+	h = held{grant: g, cred: cred}
 	if app := m.c.Apps[g.App]; app != nil {
 		h.baseURL = app.Endpoints.API
-		h.until = app.Policy.WindowStart(g.IssuedAt, g.ExpiresAt)
 	}
-	return h, nil
+	h.until = m.cacheUntil(g)
+	return h, degraded, nil
+}
+
+// cacheUntil is how long reads of a grant need not ask the store: until its
+// renewal may begin.
+func (m *Manager) cacheUntil(g grant.Grant) time.Time {
+	var p grant.Policy
+	if app := m.c.Apps[g.App]; app != nil {
+		p = app.Policy
+	}
+	until := p.WindowStart(g.IssuedAt, g.ExpiresAt)
+	if !g.DueAt.IsZero() && g.DueAt.Before(until) {
+		return g.DueAt // kept alive before its token ends
+	}
+	return until
 }
 
 func (m *Manager) open(g grant.Grant, sealed []byte) (grant.Credential, error) {

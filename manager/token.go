@@ -109,9 +109,6 @@ func (m *Manager) handoutSlow(ctx context.Context, ref grant.Ref, minValid time.
 			}
 			return nil, last
 		}
-		if res.Degraded {
-			return m.degradedHandout(op, ref, res, minValid)
-		}
 	}
 	if last == nil {
 		last = temporary(op, ref.String(), grant.AnswerLost, time.Second, "the connection keeps changing; try again")
@@ -169,17 +166,6 @@ func (m *Manager) refreshError(op string, ref grant.Ref, g grant.Grant, res refr
 		return temporary(op, ref.String(), "", res.RetryAfter, "this server is stopping")
 	}
 	return m.internal(op, ref.String(), err)
-}
-
-// degradedHandout hands out a token that is in the journal and not yet in the
-// store.
-func (m *Manager) degradedHandout(op string, ref grant.Ref, res refresh.Result, minValid time.Duration) (*Handout, error) {
-	if s := m.cache.get(ref); s != nil {
-		if h := s.pick(m.c.Now(), minValid, ""); h != nil {
-			return h.handout, nil
-		}
-	}
-	return nil, temporary(op, ref.String(), grant.StoreUnavailable, 2*time.Second, "the store cannot be written")
 }
 
 // interval is the least time between two refreshes for callers' sake.

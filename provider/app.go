@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -42,6 +43,20 @@ func (a *App) Client(i int) oauth.Client {
 		c.Secret = a.Secrets[i]
 	}
 	return c
+}
+
+// AuthorizeParams are what the app adds to the authorize URL: the recipe's, and
+// prompt=consent where a refresh token depends on it (OpenID Connect Core
+// section 11: offline_access is to be ignored without it).
+func (a *App) AuthorizeParams() url.Values {
+	v := url.Values{}
+	if slices.Contains(a.Scopes, "openid") && slices.Contains(a.Scopes, "offline_access") {
+		v.Set("prompt", "consent")
+	}
+	for name, values := range a.Recipe.AuthorizeParams {
+		v[name] = values
+	}
+	return v
 }
 
 // MissingScopes returns the required scopes that are not in granted, a space

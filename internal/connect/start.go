@@ -102,7 +102,7 @@ func (s *Service) authorize(r *http.Request, v visit, ep provider.Endpoints, bro
 	}
 	location, err := oauth.AuthorizeURL(oauth.AuthorizeRequest{
 		Endpoint: ep.Authorize, ClientID: v.app.ClientID, RedirectURI: v.app.RedirectURI,
-		State: state.Reveal(), Scopes: v.app.Scopes, Verifier: t.Verifier, Extra: v.app.Recipe.AuthorizeParams,
+		State: state.Reveal(), Scopes: v.app.Scopes, Verifier: t.Verifier, Extra: v.app.AuthorizeParams(),
 	})
 	if err != nil {
 		return "", err

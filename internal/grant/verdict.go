@@ -126,6 +126,13 @@ func (p Policy) Judge(g Grant, f Facts) Verdict {
 	return v
 }
 
+// Postpone is the verdict on an attempt that tells nothing new about the grant:
+// nothing was sent, or what came back is not believed. The grant keeps its
+// proof and is looked at again at next, for the given reason.
+func Postpone(g Grant, r Reason, next time.Time) Verdict {
+	return Verdict{Action: unspent(g), Reason: r, Next: next, Refusals: g.Refusals, RefusedAt: g.RefusedAt}
+}
+
 // unspent is what becomes of an attempt whose request spent nothing. A resend
 // stays open: what it repeats is as unknown as before.
 func unspent(g Grant) Action {

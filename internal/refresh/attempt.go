@@ -40,7 +40,9 @@ func (l *lane) attempt(c store.Claim, f *flight, room *spool.Slot) {
 			err = fmt.Errorf("%w: internal error", ErrFailed)
 			l.e.c.Logger.Error("panic in a refresh", "grant", c.Grant.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 			// A journaled answer stays in the spool for the next start.
-			a.settle(grant.Verdict{Action: grant.Hold, Reason: grant.AnswerLost, Next: l.app.Policy.ProbeAt(c.Grant)}, oauth.Result{Outcome: grant.Lost}, nil)
+			v := grant.Postpone(c.Grant, grant.AnswerLost, l.app.Policy.ProbeAt(c.Grant))
+			v.Action = grant.Hold
+			a.settle(v, oauth.Result{Outcome: grant.Lost}, nil)
 		}
 		room.Release()
 		l.leave()
@@ -52,10 +54,7 @@ func (l *lane) attempt(c store.Claim, f *flight, room *spool.Slot) {
 // unsent gives a claim back that will not be sent.
 func (l *lane) unsent(c store.Claim, f *flight, room *spool.Slot) {
 	a := &attempt{l: l, claim: c, room: room, began: l.e.c.Now()}
-	a.settle(grant.Verdict{
-		Action: grant.Close, Reason: c.Grant.Status.Reason, Next: c.DueAt,
-		Refusals: c.Grant.Refusals, RefusedAt: c.Grant.RefusedAt,
-	}, oauth.Result{Outcome: grant.NotSent}, nil)
+	a.settle(grant.Postpone(c.Grant, c.Grant.Status.Reason, c.DueAt), oauth.Result{Outcome: grant.NotSent}, nil)
 	room.Release()
 	l.leave()
 	l.e.land(c.Grant.ID, f, Result{RetryAfter: time.Second}, ErrStopped)
@@ -66,8 +65,7 @@ func (a *attempt) carry() (Result, error) {
 	g := a.claim.Grant
 	cred, err := a.l.e.unseal(a.claim)
 	if err != nil {
-		return a.fail(grant.Verdict{Action: grant.Close, Reason: grant.KeyUnavailable, Next: a.began.Add(10 * time.Second)},
-			oauth.Result{Outcome: grant.NotSent}, err)
+		return a.fail(grant.Postpone(g, grant.KeyUnavailable, a.began.Add(10*time.Second)), oauth.Result{Outcome: grant.NotSent}, err)
 	}
 	a.cred = cred
 	if cred.RefreshToken.IsZero() {
@@ -95,7 +93,7 @@ func (a *attempt) carry() (Result, error) {
 // spent deals with a grant that has nothing to renew it with.
 func (a *attempt) spent(g grant.Grant) (Result, error) {
 	if a.began.Before(g.ExpiresAt) {
-		return a.fail(grant.Verdict{Action: grant.Close, Reason: g.Status.Reason, Next: g.ExpiresAt},
+		return a.fail(grant.Postpone(g, g.Status.Reason, g.ExpiresAt),
 			oauth.Result{Outcome: grant.NotSent, Description: "there is no refresh token"}, nil)
 	}
 	return a.fail(grant.Verdict{Action: grant.Die, Reason: grant.DeadlinePassed},

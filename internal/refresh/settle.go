@@ -21,7 +21,7 @@ func (a *attempt) refused(res oauth.Result) (Result, error) {
 			return r, nil
 		}
 		if !a.l.gate.believes() {
-			v.Action, v.Reason, v.Next = grant.Close, g.Status.Reason, now.Add(grant.Backoff(g.Failures, a.l.e.spread()))
+			v = grant.Postpone(g, g.Status.Reason, now.Add(grant.Backoff(g.Failures, a.l.e.spread())))
 		}
 	}
 	if v.PauseApp && known {

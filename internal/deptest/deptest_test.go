@@ -1,0 +1,191 @@
+// Package deptest keeps the picture in ARCHITECTURE.md true: who may import
+// whom, with the reason beside each rule.
+package deptest
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/evergrant/evergrant"
+
+// pkg is what go list tells of a package.
+type pkg struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string // transitive
+}
+
+// list asks go list about every package of the module, without tests.
+func list(t *testing.T) map[string]pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Imports,Deps", "./...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %s", exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	all := make(map[string]pkg)
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all[p.ImportPath] = p
+	}
+}
+
+// ours cuts the module's path off an import path; ok is false for others' packages.
+func ours(path string) (rel string, ok bool) {
+	if path == module {
+		return ".", true
+	}
+	return strings.CutPrefix(path, module+"/")
+}
+
+func under(rel, folder string) bool { return rel == folder || strings.HasPrefix(rel, folder+"/") }
+
+// TestLayers holds every package to what it may import of ours. A package that
+// is not listed here fails the test: decide where it stands.
+func TestLayers(t *testing.T) {
+	const (
+		domain = "the domain is pure: it is tested without a clock, a disk or a network"
+		wire   = "the wire knows the domain and nothing of who calls it"
+		store  = "a store keeps what it is given; it never sees a token"
+		engine = "the engine must work embedded, without an API, pages or a configuration file"
+		edge   = "an edge translates; it reaches the engine through the manager only"
+	)
+	rules := map[string]struct {
+		may    []string
+		reason string
+	}{
+		"internal/secret":     {nil, "a secret is below everything"},
+		"internal/grant":      {[]string{"internal/secret"}, domain},
+		"internal/access":     {[]string{"internal/grant", "internal/secret"}, domain},
+		"internal/oauth":      {[]string{"internal/grant", "internal/secret"}, wire},
+		"internal/store":      {[]string{"internal/grant", "internal/access"}, store},
+		"internal/event":      {[]string{"internal/grant"}, "the hub passes events on; it reads no store"},
+		"internal/telemetry":  {nil, "metrics know names and numbers"},
+		"internal/seal":       {[]string{"internal/secret", "internal/store"}, "sealing needs a place for the wrapped key and nothing else"},
+		"internal/spool":      {[]string{"internal/grant", "internal/oauth", "internal/seal"}, "the journal must open when the store does not"},
+		"provider":            {[]string{"internal/grant", "internal/oauth", "internal/secret"}, "a recipe is data; it cannot reach the store"},
+		"provider/lightspeed": {[]string{"provider", "internal/grant", "internal/oauth"}, "a recipe is data; it cannot reach the store"},
+		"provider/builtin":    {[]string{"provider", "provider/lightspeed"}, "the catalogue lists recipes"},
+		"internal/issue":      {[]string{"internal/grant", "internal/oauth", "internal/seal", "internal/store", "provider"}, engine},
+		"internal/refresh": {[]string{"internal/grant", "internal/oauth", "internal/seal", "internal/spool", "internal/store",
+			"internal/telemetry", "provider"}, engine},
+		"manager": {[]string{".", "internal/event", "internal/grant", "internal/issue", "internal/oauth", "internal/refresh",
+			"internal/seal", "internal/secret", "internal/spool", "internal/store", "internal/telemetry", "provider"}, engine},
+		"internal/connect": {[]string{".", "internal/grant", "internal/issue", "internal/oauth", "internal/seal", "internal/secret",
+			"internal/spool", "internal/store", "provider"}, "merchants' pages must be mountable in another program"},
+		"internal/api": {[]string{".", "manager", "internal/access", "internal/connect", "internal/grant", "internal/secret",
+			"internal/store", "internal/telemetry", "provider"}, edge},
+		"internal/config": {[]string{"internal/access", "internal/connect", "internal/grant", "internal/oauth", "internal/seal",
+			"internal/secret", "provider", "provider/builtin"}, "a configuration is read, not run"},
+		"internal/store/sqlite": {[]string{"internal/access", "internal/grant", "internal/store"}, store},
+		"client":                {[]string{"."}, "importing the client must not pull in a database driver or the engine"},
+		".":                     {nil, "the root package is the words every importer needs"},
+		"sandbox":               {nil, "the sandbox judges the engine, so it shares no code with it"},
+	}
+	// Test helpers and the programs that wire everything; see the other tests.
+	free := []string{"internal/app", "internal/cli", "cmd/evergrant"}
+
+	for path, p := range list(t) {
+		rel, ok := ours(path)
+		if !ok || slices.Contains(free, rel) || isHelper(rel) {
+			continue
+		}
+		rule, ok := rules[rel]
+		if !ok {
+			t.Errorf("%s has no rule; decide what it may import and why", rel)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if dep, ok := ours(imp); ok && !slices.Contains(rule.may, dep) {
+				t.Errorf("%s imports %s: %s", rel, dep, rule.reason)
+			}
+		}
+	}
+}
+
+// isHelper reports packages that exist for tests.
+func isHelper(rel string) bool {
+	return slices.Contains([]string{"internal/oracle", "internal/memnet", "internal/store/storetest", "internal/api/apitest", "internal/deptest"}, rel)
+}
+
+func TestProductionImportsNoTestHelper(t *testing.T) {
+	for path, p := range list(t) {
+		rel, ok := ours(path)
+		if !ok || isHelper(rel) {
+			continue
+		}
+		for _, imp := range p.Imports {
+			if dep, ok := ours(imp); ok && isHelper(dep) {
+				t.Errorf("%s imports %s, which is for tests: it would ship", rel, dep)
+			}
+			if imp == "testing" {
+				t.Errorf("%s imports testing: it would ship", rel)
+			}
+		}
+	}
+}
+
+// TestWhatImportersPay holds the public packages to the modules they may pull in.
+func TestWhatImportersPay(t *testing.T) {
+	all := list(t)
+	for rel, allowed := range map[string][]string{
+		".":      {"golang.org/x/oauth2"},
+		"client": {"golang.org/x/oauth2"},
+	} {
+		path := module
+		if rel != "." {
+			path += "/" + rel
+		}
+		for _, dep := range all[path].Deps {
+			first, _, _ := strings.Cut(dep, "/")
+			if _, mine := ours(dep); mine || !strings.Contains(first, ".") || strings.HasPrefix(dep, "vendor/") {
+				continue
+			}
+			if !slices.ContainsFunc(allowed, func(a string) bool { return under(dep, a) }) {
+				t.Errorf("package %s pulls in %s: importers of it must pay for the standard library and x/oauth2 only", rel, dep)
+			}
+		}
+	}
+}
+
+func TestOneDatabaseDriverHasOneHome(t *testing.T) {
+	for path, p := range list(t) {
+		rel, ok := ours(path)
+		if !ok || rel == "internal/store/sqlite" {
+			continue
+		}
+		for _, imp := range p.Imports {
+			if under(imp, "modernc.org/sqlite") || imp == "database/sql" {
+				t.Errorf("%s imports %s: SQL lives in internal/store/sqlite", rel, imp)
+			}
+		}
+	}
+}
+
+func TestOAuth2SendsNoRefresh(t *testing.T) {
+	for path, p := range list(t) {
+		rel, ok := ours(path)
+		if !ok || rel == "." || rel == "client" {
+			continue
+		}
+		if slices.Contains(p.Imports, "golang.org/x/oauth2") {
+			t.Errorf("%s imports golang.org/x/oauth2: it probes client authentication by sending a single-use token twice", rel)
+		}
+	}
+}
