@@ -105,12 +105,21 @@ func (s *server) fail(c *call, err error) {
 	p, known := toProblem(err)
 	if !known {
 		s.log.LogAttrs(c.r.Context(), slog.LevelError, "api: request failed",
-			attrRequest(c.id), attrRoute(c.r), attrError(err))
+			attrRequest(c.id), attrRoute(c.r), attrError(cause(err)))
 	}
 	if p.Status == http.StatusConflict && c.target != (grant.Ref{}) {
 		s.addStory(c, p)
 	}
 	p.write(c.w, c.id)
+}
+
+// cause is what lies behind the engine's words for callers.
+func cause(err error) error {
+	var ee *evergrant.Error
+	if errors.As(err, &ee) && ee.Err != nil {
+		return ee.Err
+	}
+	return err
 }
 
 // addStory tells which connection a conflict is about, who reaches what, and

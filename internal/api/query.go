@@ -51,7 +51,10 @@ func checkQuery(r *http.Request, known []param) error {
 	}
 	for _, name := range sortedKeys(q) {
 		i := slices.IndexFunc(known, func(p param) bool {
-			return p.name == name || strings.HasSuffix(p.name, ".") && len(name) > len(p.name) && strings.HasPrefix(name, p.name)
+			if strings.HasSuffix(p.name, ".") {
+				return len(name) > len(p.name) && strings.HasPrefix(name, p.name)
+			}
+			return p.name == name
 		})
 		switch {
 		case i < 0:

@@ -50,11 +50,24 @@ var tokenParams = []param{
 // without what other endpoints go through: no body, no decoding, no encoding.
 func (s *server) serveToken(c *call) {
 	h, err := s.token(c)
+	now := s.now()
 	if err != nil {
+		s.countRefused(c, now)
 		s.fail(c, err)
 		return
 	}
-	writeHandout(c.w, h, s.now())
+	writeHandout(c.w, h, now)
+	s.c.Metrics.TokenRequest(h.App, "held", now.Sub(c.began))
+}
+
+// countRefused counts a token request that was refused. A request that names no
+// app of ours is not counted, so that nobody can make up label values.
+func (s *server) countRefused(c *call, now time.Time) {
+	for _, a := range s.c.Manager.Apps() {
+		if a.App.Name == c.target.App {
+			s.c.Metrics.TokenRequest(c.target.App, "refused", now.Sub(c.began))
+		}
+	}
 }
 
 // token finds the token a request asks for.
