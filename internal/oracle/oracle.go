@@ -41,9 +41,9 @@ type Options struct {
 
 // Fault is what happens to one request. The zero value is none.
 type Fault struct {
+	Before      time.Duration // waits before anything else
 	LoseRequest bool          // the connection ends before the request is looked at
 	LoseAnswer  bool          // the request is processed and the connection ends unanswered
-	Before      time.Duration // waits before processing
 	After       time.Duration // waits after processing, before answering
 	Status      int           // answers this instead of processing, with Body
 	Body        string
@@ -207,11 +207,11 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 			f.underway--
 		}
 	}
+	wait(r, fault.Before)
 	if fault.LoseRequest {
 		end("fault: request lost")
 		panic(http.ErrAbortHandler)
 	}
-	wait(r, fault.Before)
 	if fault.Status != 0 {
 		for k, v := range fault.Header {
 			w.Header()[k] = v

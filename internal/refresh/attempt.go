@@ -23,6 +23,7 @@ type attempt struct {
 	began time.Time
 	// journaled is set when the answer is in the spool.
 	journaled bool
+	ans       oauth.Answer
 }
 
 // attempt carries an open attempt to its end: it spends the slot, the spool room
@@ -35,20 +36,37 @@ func (l *lane) attempt(c store.Claim, f *flight, room *spool.Slot) {
 	)
 	defer func() {
 		if r := recover(); r != nil {
-			// A bug of ours must not cost the grant: the attempt stays open and is
-			// settled like that of a process that died.
 			err = fmt.Errorf("%w: internal error", ErrFailed)
 			l.e.c.Logger.Error("panic in a refresh", "grant", c.Grant.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-			// A journaled answer stays in the spool for the next start.
-			v := grant.Postpone(c.Grant, grant.AnswerLost, l.app.Policy.ProbeAt(c.Grant))
-			v.Action = grant.Hold
-			a.settle(v, oauth.Result{Outcome: grant.Lost}, nil)
+			a.rescue()
 		}
 		room.Release()
 		l.leave()
 		l.e.land(c.Grant.ID, f, res, err)
 	}()
 	res, err = a.carry()
+}
+
+// rescue sees to it that a bug of ours does not cost the grant: what came back
+// is committed as if found at a start; without an answer, the attempt stays
+// open and is settled like that of a process that died.
+func (a *attempt) rescue() {
+	e, g := a.l.e, a.claim.Grant
+	defer func() {
+		if r := recover(); r != nil {
+			e.c.Logger.Error("panic while rescuing a refresh; the attempt stays open", "grant", g.ID, "panic", fmt.Sprint(r))
+		}
+	}()
+	if a.journaled {
+		if done, err := e.recommit(context.WithoutCancel(e.life), g, a.ans); done && err == nil {
+			a.finish()
+			e.c.Changed(g)
+			return
+		}
+	}
+	v := grant.Postpone(g, grant.AnswerLost, a.l.app.Policy.ProbeAt(g))
+	v.Action = grant.Hold
+	a.settle(v, oauth.Result{Outcome: grant.Lost}, nil)
 }
 
 // unsent gives a claim back that will not be sent.
@@ -139,7 +157,7 @@ func (a *attempt) journal(ans oauth.Answer) error {
 		Kind: spool.Refresh, AttemptID: g.Attempt.ID, GrantID: g.ID, App: a.l.app.Name, Of: g.Attempt.Of,
 		SentAt: ans.SentAt, Status: ans.Status, Type: ans.ContentType, Body: ans.Body,
 	})
-	a.journaled = err == nil
+	a.journaled, a.ans = err == nil, ans
 	return err
 }
 
