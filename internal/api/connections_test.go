@@ -134,8 +134,10 @@ func TestDisconnectKeepsTheHistory(t *testing.T) {
 func TestConnectionsAreListedByFilterAndPage(t *testing.T) {
 	k := apitest.New(t, apitest.Options{})
 	for i := range 5 {
+		k.Advance(time.Millisecond) // ids sort by the millisecond
 		expect(t, k.Do(admin, "POST", "/v1/connections", fmt.Sprintf(`{"ref":"biz_%d@k-series","name":"Café %d","tags":{"n":"%d","all":"yes"}}`, i, i, i)), 201)
 	}
+	k.Advance(time.Millisecond)
 	k.Adopt("live", "r-series")
 	for query, want := range map[string]string{
 		"":                                "biz_0 biz_1 biz_2 biz_3 biz_4 live",

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/store"
@@ -65,11 +67,13 @@ func (s *server) events(c *call, filter store.EventFilter) (page[eventWire], err
 			f.add("type", "it must be the type of an event, or a family such as connection.*")
 		}
 	}
-	if after := q.Get("after"); p.Cursor == "" && after != "" {
-		if !strings.HasPrefix(after, grant.EventID) || len(after) > 64 || !printable(after) {
-			f.add("after", "it must be the id of an event, evt_…")
+	for _, from := range []string{"after", "cursor"} { // a cursor goes on from after
+		if id := q.Get(from); id != "" {
+			if !isEventID(id) {
+				f.add(from, "it must be the id of an event, evt_…")
+			}
+			p.Cursor = id
 		}
-		p.Cursor = after
 	}
 	wait := f.duration("wait", q.Get("wait"))
 	if wait > maxWait {
@@ -97,4 +101,11 @@ func (s *server) events(c *call, filter store.EventFilter) (page[eventWire], err
 		return page[eventWire]{}, err
 	}
 	return newPage(c, items, next, wireEvent), nil
+}
+
+// isEventID reports whether s has the form of an event's id.
+func isEventID(s string) bool {
+	id, ok := strings.CutPrefix(s, grant.EventID)
+	_, err := ulid.ParseStrict(id)
+	return ok && err == nil
 }

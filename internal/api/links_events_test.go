@@ -3,6 +3,7 @@ package api_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -28,6 +29,7 @@ func TestLinksAreMadeShownAndRevoked(t *testing.T) {
 	if c := expect(t, k.Do(admin, "GET", "/v1/connections/biz_1@k-series", ""), 200); c["state"] != "pending" {
 		t.Errorf("the connection of a link is %v", c["state"])
 	}
+	k.Advance(time.Millisecond) // ids sort by the millisecond
 	expect(t, k.Do(admin, "POST", "/v1/links", `{"ref":"biz_2@k-series"}`), 201)
 	for query, want := range map[string]string{
 		"": "biz_2@k-series biz_1@k-series", "?ref=biz_1@k-series": "biz_1@k-series", "?state=revoked": "", "?limit=1": "biz_2@k-series",

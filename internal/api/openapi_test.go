@@ -1,0 +1,93 @@
+package api_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/evergrant/evergrant/internal/api/apitest"
+)
+
+type operation struct {
+	OperationID string                     `json:"operationId"`
+	Responses   map[string]json.RawMessage `json:"responses"`
+	Parameters  []struct{ Name, In string }
+}
+
+// TestTheOpenAPIDocumentIsWhatIsServed checks the document against the handler:
+// every operation answers, every reference leads somewhere, no two share a name.
+func TestTheOpenAPIDocumentIsWhatIsServed(t *testing.T) {
+	k := apitest.New(t, apitest.Options{})
+	a := k.Do("", "GET", "/v1/openapi.json", "")
+	if a.Status != 200 || a.Header.Get("Content-Type") != "application/json" {
+		t.Fatalf("%d %v", a.Status, a.Header)
+	}
+	var doc struct {
+		OpenAPI    string
+		Paths      map[string]map[string]operation
+		Components struct{ Schemas map[string]json.RawMessage }
+	}
+	if err := json.Unmarshal([]byte(a.Body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(doc.OpenAPI, "3.1.") {
+		t.Errorf("version %q", doc.OpenAPI)
+	}
+	for _, ref := range regexp.MustCompile(`"#/components/schemas/([^"]+)"`).FindAllStringSubmatch(a.Body, -1) {
+		if doc.Components.Schemas[ref[1]] == nil {
+			t.Errorf("there is no schema %s", ref[1])
+		}
+	}
+	names := map[string]bool{}
+	count := 0
+	for path, operations := range doc.Paths {
+		for method, op := range operations {
+			count++
+			if op.OperationID == "" || names[op.OperationID] {
+				t.Errorf("%s %s: the name %q is empty or taken", method, path, op.OperationID)
+			}
+			names[op.OperationID] = true
+			if op.Responses["default"] == nil || len(op.Responses) < 2 {
+				t.Errorf("%s %s: responses %v", method, path, op.Responses)
+			}
+			target := regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, "x")
+			served := k.Do(admin, strings.ToUpper(method), target, "")
+			if served.Status == http.StatusMethodNotAllowed || strings.Contains(served.Body, "no such path") {
+				t.Errorf("%s %s is documented and not served", method, path)
+			}
+		}
+	}
+	if count < 25 {
+		t.Errorf("only %d operations are documented", count)
+	}
+	for _, must := range []string{"/v1/connections/{ref}/token", "/v1/connections/{ref}/token/reject", "/v1/links", "/v1/events"} {
+		if doc.Paths[must] == nil {
+			t.Errorf("%s is not documented", must)
+		}
+	}
+}
+
+// TestRequestBodiesAreClosedAndAnswersOpen: requests are read strictly, answers
+// may gain members.
+func TestRequestBodiesAreClosedAndAnswersOpen(t *testing.T) {
+	k := apitest.New(t, apitest.Options{})
+	var doc struct {
+		Components struct{ Schemas map[string]map[string]any }
+	}
+	if err := json.Unmarshal([]byte(k.Do("", "GET", "/v1/openapi.json", "").Body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for name, closed := range map[string]bool{"NewLink": true, "NewConnection": true, "Adoption": true, "Change": true, "Rejection": true,
+		"NewKey": true, "Connection": false, "TokenAnswer": false, "Problem": false, "LinkWire": false} {
+		schema := doc.Components.Schemas[name]
+		if schema == nil {
+			t.Errorf("there is no schema %s", name)
+			continue
+		}
+		if got := schema["additionalProperties"] == false; got != closed {
+			t.Errorf("%s closed: %v, want %v", name, got, closed)
+		}
+	}
+}
