@@ -48,6 +48,8 @@ type kitOptions struct {
 	app    func(*provider.AppOptions)
 	wrap   func(store.Store) store.Store // stands between the manager and the store
 	real   bool                          // a real socket, for benchmarks; not in a bubble
+	// stopped leaves the engine to be started by the test.
+	stopped bool
 }
 
 // bubble runs a test on fake time with a kit.
@@ -127,8 +129,10 @@ func (k *kit) open(o kitOptions) {
 		Store: st, Ring: k.ring, Spool: sp, Sender: sender, Apps: provider.Apps{"app": k.app},
 		Hub: hub, Metrics: telemetry.NewMetrics("test"), Logger: slog.New(slog.DiscardHandler),
 	})
-	if err := k.Start(k.t.Context()); err != nil {
-		k.t.Fatal(err)
+	if !o.stopped {
+		if err := k.Start(k.t.Context()); err != nil {
+			k.t.Fatal(err)
+		}
 	}
 	k.closeStack = func() {
 		if err := k.Stop(context.Background()); err != nil {

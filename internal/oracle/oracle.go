@@ -66,12 +66,13 @@ type Server struct {
 	o   Options
 	pad string
 
-	mu     sync.Mutex
-	grants map[string]*family
-	byRT   map[string]tokenOf
-	byAT   map[string]tokenOf
-	sends  []*Send
-	fault  func(Send) Fault
+	mu        sync.Mutex
+	grants    map[string]*family
+	byRT      map[string]tokenOf
+	byAT      map[string]tokenOf
+	sends     []*Send
+	rotations int
+	fault     func(Send) Fault
 }
 
 type tokenOf struct {
@@ -305,6 +306,7 @@ func (s *Server) process(r *http.Request, send *Send, f *family) (int, map[strin
 	if p.used.IsZero() {
 		p.used = now
 	}
+	s.rotations++
 	s.proven(f, send.Generation)
 	return http.StatusOK, s.answer(s.rotate(send.Grant, f)), "rotated"
 }

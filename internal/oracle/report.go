@@ -46,6 +46,13 @@ func (s *Server) Report() Report {
 	return r
 }
 
+// Rotations counts the pairs issued by refreshes.
+func (s *Server) Rotations() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rotations
+}
+
 // Dead returns why a grant can no longer be refreshed by a client that holds the
 // tokens of the generation it presented last, and false if it still can.
 func (s *Server) Dead(name string) (string, bool) {
