@@ -78,8 +78,7 @@ type NewConnection struct {
 	Tokens            *Tokens           `json:"tokens,omitempty"` // to adopt; nil: pending
 }
 
-// Tokens are tokens that somebody else obtained. They print as if they were
-// empty.
+// Tokens are tokens that somebody else obtained. They do not print.
 type Tokens struct {
 	AccessToken      string            `json:"access_token,omitempty"`
 	RefreshToken     string            `json:"refresh_token,omitempty"`

@@ -56,7 +56,7 @@ func (s *server) listApps(c *call, _ none) (page[appWire], error) {
 			visible = append(visible, a)
 		}
 	}
-	return newPage(c, visible, "", wireApp), nil
+	return listOf(c, visible, func(a manager.AppStatus) string { return a.App.Name }, wireApp)
 }
 
 func (s *server) getApp(c *call, _ none) (appWire, error) {

@@ -186,8 +186,9 @@ func adminSocket() *access.Key {
 	return &access.Key{ID: "admin_socket", Name: "admin socket", Scopes: []access.Scope{access.Admin}}
 }
 
-// authenticate returns the key of a request, if it has the scope.
-func (s *server) authenticate(r *http.Request, scope access.Scope) (*access.Key, error) {
+// authenticate returns the key of a request, if it has the scope or the one that
+// does as well; "" asks for none.
+func (s *server) authenticate(r *http.Request, scope, or access.Scope) (*access.Key, error) {
 	if s.c.TrustAll {
 		return adminSocket(), nil
 	}
@@ -203,7 +204,7 @@ func (s *server) authenticate(r *http.Request, scope access.Scope) (*access.Key,
 		p.authenticate = `Bearer realm="evergrant", error="invalid_token"`
 		return nil, p
 	}
-	if scope != "" && !key.Can(scope) {
+	if scope != "" && !key.Can(scope) && (or == "" || !key.Can(or)) {
 		p := newProblem(http.StatusForbidden, codeForbidden, "this needs an API key with the scope "+string(scope))
 		p.authenticate = `Bearer realm="evergrant", error="insufficient_scope", scope="` + string(scope) + `"`
 		return nil, p

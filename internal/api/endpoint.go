@@ -81,6 +81,7 @@ func (s *server) finish(c *call) {
 type endpoint struct {
 	method, path string
 	scope        access.Scope // "": any key
+	or           access.Scope // does as well, if not ""
 	open         bool         // no key at all
 	status       int
 	// fleeting answers are not kept for repeated requests: they carry a token, and
@@ -145,7 +146,7 @@ func (s *server) handler(e endpoint) http.HandlerFunc {
 func (s *server) admit(c *call, e endpoint) error {
 	if !e.open {
 		var err error
-		if c.key, err = s.authenticate(c.r, e.scope); err != nil {
+		if c.key, err = s.authenticate(c.r, e.scope, e.or); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/internal/grant"
 )
 
 func (s *server) listGrants(c *call, _ none) (page[grantWire], error) {
@@ -15,7 +16,7 @@ func (s *server) listGrants(c *call, _ none) (page[grantWire], error) {
 	if err != nil {
 		return page[grantWire]{}, err
 	}
-	return newPage(c, grants, "", wireGrant), nil
+	return listOf(c, grants, func(g grant.Grant) string { return g.ID }, wireGrant)
 }
 
 func (s *server) getGrant(c *call, _ none) (grantWire, error) {

@@ -78,7 +78,7 @@ func (s *server) listKeys(c *call, _ none) (page[keyWire], error) {
 		return page[keyWire]{}, err
 	}
 	keys = slices.DeleteFunc(keys, func(k access.Key) bool { return !governs(c.key, k) })
-	return newPage(c, keys, "", wireKey), nil
+	return listOf(c, keys, func(k access.Key) string { return k.ID }, wireKey)
 }
 
 func (s *server) createKey(c *call, b newKey) (keyWire, error) {

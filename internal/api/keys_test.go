@@ -131,3 +131,19 @@ func TestLastUsesAreWrittenOnceAMinute(t *testing.T) {
 		t.Errorf("the last use is written as %s ago", age)
 	}
 }
+
+func TestShortListsHavePagesToo(t *testing.T) {
+	k := apitest.New(t, apitest.Options{})
+	for range 3 {
+		k.Key([]access.Scope{access.Events}, nil, nil)
+	}
+	all := column(data(t, k.Do(admin, "GET", "/v1/keys", "")), "id")
+	first := k.Do(admin, "GET", "/v1/keys?limit=3", "")
+	next := first.JSON(t)["next_cursor"].(string)
+	last := k.Do(admin, "GET", "/v1/keys?limit=3&cursor="+next, "")
+	if got := column(data(t, first), "id") + " " + column(data(t, last), "id"); got != all || last.JSON(t)["next_cursor"] != nil {
+		t.Errorf("pages %q, all %q", got, all)
+	}
+	expectProblem(t, k.Do(admin, "GET", "/v1/keys?cursor=key_none", ""), 400, "invalid_request")
+	expect(t, k.Do(admin, "GET", "/v1/apps?limit=1", ""), 200)
+}

@@ -43,7 +43,11 @@ func document(endpoints []endpoint, version string) ([]byte, error) {
 			op.Security = []map[string][]string{{"key": {}}}
 			op.Description = "Any API key."
 			if e.scope != "" {
-				op.Description = "Needs an API key with the scope " + string(e.scope) + "."
+				op.Description = "Needs an API key with the scope " + string(e.scope)
+				if e.or != "" {
+					op.Description += " or " + string(e.or)
+				}
+				op.Description += "."
 			}
 		}
 		if e.in != nil {

@@ -165,6 +165,29 @@ type page[T any] struct {
 	NextCursor *string `json:"next_cursor" doc:"cursor of the next page; null on the last"`
 }
 
+// listOf answers with a page of items that are at hand as a whole. id must name
+// each of them; it is the cursor.
+func listOf[D, T any](c *call, items []D, id func(D) string, wire func(D) T) (page[T], error) {
+	var f fields
+	p := f.page(c.r.URL.Query())
+	if p.Cursor != "" {
+		i := slices.IndexFunc(items, func(d D) bool { return id(d) == p.Cursor })
+		if i < 0 {
+			f.add("cursor", "it must be the next_cursor of an earlier answer")
+		}
+		items = items[i+1:]
+	}
+	if err := f.err(); err != nil {
+		return page[T]{}, err
+	}
+	next := ""
+	if len(items) > p.Limit {
+		items = items[:p.Limit]
+		next = id(items[p.Limit-1])
+	}
+	return newPage(c, items, next, wire), nil
+}
+
 // newPage makes the answer of a list and links to the page after it (RFC 8288).
 func newPage[D, T any](c *call, items []D, next string, wire func(D) T) page[T] {
 	p := page[T]{Data: make([]T, len(items))}

@@ -73,7 +73,7 @@ func (s *server) countRefused(c *call, now time.Time) {
 // token finds the token a request asks for.
 func (s *server) token(c *call) (*manager.Handout, error) {
 	var err error
-	if c.key, err = s.authenticate(c.r, access.Tokens); err != nil {
+	if c.key, err = s.authenticate(c.r, access.Tokens, ""); err != nil {
 		return nil, err
 	}
 	var o evergrant.TokenOptions
