@@ -14,20 +14,25 @@ import (
 // isDue is what makes grants_due the index to answer from.
 const isDue = `g.due_at IS NOT NULL AND g.state IN ('connected', 'degraded')`
 
+const nextDueQuery = `SELECT g.due_at FROM grants g WHERE g.app = ? AND ` + isDue + ` ORDER BY g.due_at LIMIT 1`
+
 // NextDue implements [store.Attempts].
 func (s *Store) NextDue(ctx context.Context, app string) (time.Time, bool, error) {
 	var due time.Time
-	err := s.get(ctx, `SELECT g.due_at FROM grants g WHERE g.app = ? AND `+isDue+` ORDER BY g.due_at LIMIT 1`,
-		[]any{app}, timeColumn{&due})
+	err := s.get(ctx, nextDueQuery, []any{app}, timeColumn{&due})
 	if errors.Is(err, store.ErrNotFound) {
 		return time.Time{}, false, nil
 	}
 	return due, err == nil, err
 }
 
-const claimColumns = `g.n, g.due_at, v.sealed, ` + grantColumns
-
-const claimTables = grantTables + ` LEFT JOIN credentials v ON v.n = g.credential_n`
+const (
+	claimColumns = `g.n, g.due_at, v.sealed, ` + grantColumns
+	claimTables  = grantTables + ` LEFT JOIN credentials v ON v.n = g.credential_n`
+	claimQuery   = `SELECT ` + claimColumns + claimTables + ` WHERE g.app = ? AND g.due_at <= ? AND ` + isDue + `
+		AND (g.attempt IS NULL OR g.attempt_unknown OR g.attempt_owner <> ?)
+		ORDER BY g.due_at, g.n LIMIT ?`
+)
 
 // claimRow is a grant that is about to be claimed.
 type claimRow struct {
@@ -47,9 +52,7 @@ func (s *Store) Claim(ctx context.Context, r store.ClaimRequest) ([]store.Claim,
 	err := s.w.do(ctx, func(t *tx) error {
 		claims = nil
 		var rows []claimRow
-		err := t.each(`SELECT `+claimColumns+claimTables+` WHERE g.app = ? AND g.due_at <= ? AND `+isDue+`
-				AND (g.attempt IS NULL OR g.attempt_unknown OR g.attempt_owner <> ?)
-			ORDER BY g.due_at, g.n LIMIT ?`, []any{r.App, micros(t.now), r.Owner, max(r.Limit, 0)},
+		err := t.each(claimQuery, []any{r.App, micros(t.now), r.Owner, max(r.Limit, 0)},
 			func(row scanner) error {
 				var c claimRow
 				err := row.Scan(c.dest()...)

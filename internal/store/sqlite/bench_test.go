@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/store"
@@ -69,6 +70,28 @@ func fillStore(b testing.TB, s *Store, n int) {
 	}
 }
 
+// meter starts a measurement and returns what reports it: rows per second, which
+// depends on the machine's disk and load, and processor time per row, which
+// depends on the code.
+func meter(b *testing.B) func(*testing.B) {
+	b.Helper()
+	before := cpuTime(b)
+	b.ResetTimer()
+	return func(b *testing.B) {
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/row")
+	}
+}
+
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 func randomBytes(n int) []byte {
 	p := make([]byte, n)
 	rand.Read(p)
@@ -90,7 +113,7 @@ func benchRenewal(c store.Claim, sealed []byte) store.Renewal {
 func BenchmarkCommitBatchClaims(b *testing.B) {
 	s := benchStore(b)
 	sealed := randomBytes(benchSealed)
-	b.ResetTimer()
+	rate := meter(b)
 	claims := make(chan store.Claim, benchWriters)
 	var g errgroup.Group
 	g.Go(func() error {
@@ -120,14 +143,14 @@ func BenchmarkCommitBatchClaims(b *testing.B) {
 	if err := g.Wait(); err != nil {
 		b.Fatal(err)
 	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+	rate(b)
 }
 
 // BenchmarkCommitSingleClaims is the same with a transaction for each claim.
 func BenchmarkCommitSingleClaims(b *testing.B) {
 	s := benchStore(b)
 	sealed := randomBytes(benchSealed)
-	b.ResetTimer()
+	rate := meter(b)
 	var next sync.Mutex
 	order := mathrand.Perm(benchGrants)
 	i := 0
@@ -162,7 +185,7 @@ func BenchmarkCommitSingleClaims(b *testing.B) {
 	if err := g.Wait(); err != nil {
 		b.Fatal(err)
 	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+	rate(b)
 }
 
 // driverDB is the bare driver with the settings it has by default, except that
@@ -224,9 +247,9 @@ func BenchmarkDriverGroupedUpdates(b *testing.B) {
 	insert := prepare(b, conn, `INSERT INTO t VALUES (?, 0, 0, ?)`)
 	inGroups(b, conn, benchGrants, func(i int) error { _, err := insert.Exec(i, sealed); return err })
 	update := prepare(b, conn, `UPDATE t SET seq = seq + 1, due = ?, sealed = ? WHERE n = ?`)
-	b.ResetTimer()
+	rate := meter(b)
 	inGroups(b, conn, b.N, func(i int) error { _, err := update.Exec(i, sealed, mathrand.IntN(benchGrants)); return err })
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+	rate(b)
 }
 
 // BenchmarkDriverAppendAndNarrowUpdate is the best the layout could do: the
@@ -239,7 +262,7 @@ func BenchmarkDriverAppendAndNarrowUpdate(b *testing.B) {
 	add := prepare(b, conn, `INSERT INTO v (t, sealed) VALUES (?, ?)`)
 	update := prepare(b, conn, `UPDATE t SET seq = seq + 1, due = ?, v = ? WHERE n = ?`)
 	inGroups(b, conn, benchGrants, func(i int) error { _, err := insert.Exec(i); return err })
-	b.ResetTimer()
+	rate := meter(b)
 	inGroups(b, conn, b.N, func(i int) error {
 		n := mathrand.IntN(benchGrants)
 		r, err := add.Exec(n, sealed)
@@ -253,5 +276,43 @@ func BenchmarkDriverAppendAndNarrowUpdate(b *testing.B) {
 		_, err = update.Exec(i, v, n)
 		return err
 	})
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+	rate(b)
+}
+
+// BenchmarkOpen opens a store with many connections: it must not depend on how
+// many there are.
+func BenchmarkOpen(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "bench.db")
+	s, err := Open(b.Context(), Options{Path: path})
+	if err != nil {
+		b.Fatal(err)
+	}
+	fillStore(b, s, 5*benchGrants)
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		s, err := Open(b.Context(), Options{Path: path})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, _, err := s.NextDue(b.Context(), "k-series"); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkCredentials reads the current credentials of random grants.
+func BenchmarkCredentials(b *testing.B) {
+	s := benchStore(b)
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			if _, _, err := s.Credentials(b.Context(), fmt.Sprintf("grant_%026d", mathrand.IntN(benchGrants))); err != nil {
+				b.Error(err)
+			}
+		}
+	})
 }

@@ -174,10 +174,13 @@ func sameStatus(a, b grant.Status) bool {
 	return a.Same(b) && micros(a.Since) == micros(b.Since) && micros(a.NextTryAt) == micros(b.NextTryAt)
 }
 
+const countQuery = `SELECT app, state, reason, count(*) FROM connections
+	GROUP BY app, state, reason ORDER BY app, state, reason`
+
 // CountConnections implements [store.Connections].
 func (s *Store) CountConnections(ctx context.Context) ([]store.ConnectionCount, error) {
 	var counts []store.ConnectionCount
-	err := s.each(ctx, `SELECT app, state, reason, count(*) FROM connections GROUP BY app, state, reason ORDER BY app, state, reason`, nil,
+	err := s.each(ctx, countQuery, nil,
 		func(row scanner) error {
 			var c store.ConnectionCount
 			err := row.Scan(&c.App, &c.State, &c.Reason, &c.Count)

@@ -16,6 +16,10 @@ const (
 	g.state, g.reason, g.since, g.next_try_at, g.failures, g.refusals, g.refused_at,
 	g.attempt, g.attempt_owner, g.attempt_kind, g.attempt_opened_at, g.attempt_unknown`
 	grantTables = ` FROM grants g JOIN connections c ON c.n = g.connection_n JOIN consents k ON k.grant_n = g.n`
+
+	grantsQuery      = `SELECT ` + grantColumns + grantTables + ` WHERE c.id = ? ORDER BY g.id`
+	credentialsQuery = `SELECT v.sealed, ` + grantColumns + grantTables +
+		` LEFT JOIN credentials v ON v.n = g.credential_n WHERE g.id = ?`
 )
 
 // grantRow is a grant as it is read.
@@ -48,7 +52,7 @@ func (r *grantRow) finish() grant.Grant {
 // Grants implements [store.Connections].
 func (s *Store) Grants(ctx context.Context, connectionID string) ([]grant.Grant, error) {
 	var grants []grant.Grant
-	err := s.each(ctx, `SELECT `+grantColumns+grantTables+` WHERE c.id = ? ORDER BY g.id`, []any{connectionID},
+	err := s.each(ctx, grantsQuery, []any{connectionID},
 		func(row scanner) error {
 			var r grantRow
 			err := row.Scan(r.dest()...)
@@ -72,8 +76,7 @@ func (s *Store) Grant(ctx context.Context, id string) (grant.Grant, error) {
 func (s *Store) Credentials(ctx context.Context, grantID string) (grant.Grant, []byte, error) {
 	var r grantRow
 	var sealed []byte
-	err := s.get(ctx, `SELECT v.sealed, `+grantColumns+grantTables+` LEFT JOIN credentials v ON v.n = g.credential_n WHERE g.id = ?`,
-		[]any{grantID}, append([]any{&sealed}, r.dest()...)...)
+	err := s.get(ctx, credentialsQuery, []any{grantID}, append([]any{&sealed}, r.dest()...)...)
 	if err != nil {
 		return grant.Grant{}, nil, fmt.Errorf("grant %s: %w", grantID, err)
 	}

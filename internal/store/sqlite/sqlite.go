@@ -211,7 +211,7 @@ func openError(path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		next = fmt.Sprintf("create the directory %s", filepath.Dir(path))
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EISDIR),
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR),
 		code == sqlite3.SQLITE_READONLY, code == sqlite3.SQLITE_CANTOPEN, code == sqlite3.SQLITE_PERM:
 		next = "check that the directory exists and is writable"
 	case errors.Is(err, syscall.ENOSPC), code == sqlite3.SQLITE_FULL:

@@ -123,56 +123,58 @@ func (f *fixture) methods() []method {
 	}
 }
 
-var methodTests = map[string]func(*fixture){
-	"does nothing when its context is cancelled already": func(f *fixture) {
-		ctx, cancel := context.WithCancel(f.ctx)
-		methods := f.methods()
-		cancel()
-		mark := f.mark()
-		for _, m := range methods {
-			f.Run(m.name, func(t *testing.T) {
-				if err := m.call(ctx); !errors.Is(err, context.Canceled) {
-					t.Errorf("error is %v, want context.Canceled", err)
-				}
-			})
-		}
-		equal(f, "events", f.since(mark), nil)
-		// Each of them still succeeds, so none of them was done.
-		for _, m := range methods {
-			f.Run(m.name+" later", func(t *testing.T) {
-				if err := m.call(f.ctx); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-	},
-	"is unavailable after Close": func(f *fixture) {
-		methods := f.methods()
-		f.ok(f.Close())
-		for _, m := range methods {
-			f.Run(m.name, func(t *testing.T) {
-				if err := m.call(f.ctx); !errors.Is(err, store.ErrUnavailable) {
-					t.Errorf("error is %v, want ErrUnavailable", err)
-				}
-			})
-		}
-	},
-	"may be called again after Close, if it is Close": func(f *fixture) {
-		f.ok(f.Close())
-		f.ok(f.Close())
-	},
-	"refuses a page without a sensible limit, if it lists": func(f *fixture) {
-		for _, limit := range []int{-1, 0, 1001} {
-			p := store.Page{Limit: limit}
-			if _, _, err := f.ListConnections(f.ctx, store.ConnectionFilter{}, p); err == nil {
-				f.Errorf("ListConnections takes limit %d", limit)
+func methodTests() map[string]func(*fixture) {
+	return map[string]func(*fixture){
+		"does nothing when its context is cancelled already": func(f *fixture) {
+			ctx, cancel := context.WithCancel(f.ctx)
+			methods := f.methods()
+			cancel()
+			mark := f.mark()
+			for _, m := range methods {
+				f.Run(m.name, func(t *testing.T) {
+					if err := m.call(ctx); !errors.Is(err, context.Canceled) {
+						t.Errorf("error is %v, want context.Canceled", err)
+					}
+				})
 			}
-			if _, _, err := f.ListLinks(f.ctx, store.LinkFilter{}, p); err == nil {
-				f.Errorf("ListLinks takes limit %d", limit)
+			equal(f, "events", f.since(mark), nil)
+			// Each of them still succeeds, so none of them was done.
+			for _, m := range methods {
+				f.Run(m.name+" later", func(t *testing.T) {
+					if err := m.call(f.ctx); err != nil {
+						t.Error(err)
+					}
+				})
 			}
-			if _, _, err := f.ListEvents(f.ctx, store.EventFilter{}, p); err == nil {
-				f.Errorf("ListEvents takes limit %d", limit)
+		},
+		"is unavailable after Close": func(f *fixture) {
+			methods := f.methods()
+			f.ok(f.Close())
+			for _, m := range methods {
+				f.Run(m.name, func(t *testing.T) {
+					if err := m.call(f.ctx); !errors.Is(err, store.ErrUnavailable) {
+						t.Errorf("error is %v, want ErrUnavailable", err)
+					}
+				})
 			}
-		}
-	},
+		},
+		"may be called again after Close, if it is Close": func(f *fixture) {
+			f.ok(f.Close())
+			f.ok(f.Close())
+		},
+		"refuses a page without a sensible limit, if it lists": func(f *fixture) {
+			for _, limit := range []int{-1, 0, 1001} {
+				p := store.Page{Limit: limit}
+				if _, _, err := f.ListConnections(f.ctx, store.ConnectionFilter{}, p); err == nil {
+					f.Errorf("ListConnections takes limit %d", limit)
+				}
+				if _, _, err := f.ListLinks(f.ctx, store.LinkFilter{}, p); err == nil {
+					f.Errorf("ListLinks takes limit %d", limit)
+				}
+				if _, _, err := f.ListEvents(f.ctx, store.EventFilter{}, p); err == nil {
+					f.Errorf("ListEvents takes limit %d", limit)
+				}
+			}
+		},
+	}
 }

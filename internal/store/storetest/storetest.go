@@ -21,21 +21,21 @@ import (
 // same time.
 func Run(t *testing.T, open func(t *testing.T, now func() time.Time) store.Store) {
 	groups := map[string]map[string]func(*fixture){
-		"connections":    connectionTests,
-		"filters":        filterTests,
-		"install":        installTests,
-		"locations":      locationTests,
-		"claims":         claimTests,
-		"commit":         commitTests,
-		"settle":         settleTests,
-		"status":         statusTests,
-		"orphans":        orphanTests,
-		"links":          linkTests,
-		"authorizations": authorizationTests,
-		"events":         eventTests,
-		"keys":           keyTests,
-		"contention":     contentionTests,
-		"every method":   methodTests,
+		"connections":    connectionTests(),
+		"filters":        filterTests(),
+		"install":        installTests(),
+		"locations":      locationTests(),
+		"claims":         claimTests(),
+		"commit":         commitTests(),
+		"settle":         settleTests(),
+		"status":         statusTests(),
+		"orphans":        orphanTests(),
+		"links":          linkTests(),
+		"authorizations": authorizationTests(),
+		"events":         eventTests(),
+		"keys":           keyTests(),
+		"contention":     contentionTests(),
+		"every method":   methodTests(),
 	}
 	for group, tests := range groups {
 		t.Run(group, func(t *testing.T) {
@@ -83,8 +83,8 @@ const (
 	other = "inc_b" // another one
 )
 
-// barrier is what claims ask for unless a test is about it.
-var barrier = grant.Barrier{Settle: 20 * time.Second}
+// settle is how long claims keep others out unless a test is about it.
+const settle = 20 * time.Second
 
 func newFixture(t *testing.T, open func(*testing.T, func() time.Time) store.Store) *fixture {
 	t.Helper()
@@ -180,7 +180,7 @@ func (f *fixture) connected(key string) grant.Grant {
 
 // request asks for attempts on behalf of a process.
 func request(owner string) store.ClaimRequest {
-	return store.ClaimRequest{App: app, Owner: owner, Limit: 100, Barrier: barrier}
+	return store.ClaimRequest{App: app, Owner: owner, Limit: 100, Barrier: grant.Barrier{Settle: settle}}
 }
 
 // claim opens an attempt on a grant.
