@@ -128,11 +128,14 @@ func (m *Manager) candidate(op string, ref grant.Ref, s *snapshot, minValid time
 		if !h.reaches(location) {
 			continue
 		}
+		// Until the first renewal nobody knows how long this provider's tokens live:
+		// adopted ones may have been old when they came.
+		renewed := h.grant.Version.Seq > 0
 		life := h.grant.ExpiresAt.Sub(h.grant.IssuedAt)
-		if minValid > life {
+		if renewed && minValid > life {
 			return nil, invalid(op, ref.String(), "min_valid is %s, but this provider's tokens live only %s; ask for less", minValid, life.Round(time.Second))
 		}
-		if age := now.Sub(h.grant.IssuedAt); age < m.interval(h.grant.App) && grant.Serve(now, h.grant.ExpiresAt, defaultMinValid) {
+		if age := now.Sub(h.grant.IssuedAt); renewed && age < m.interval(h.grant.App) && grant.Serve(now, h.grant.ExpiresAt, defaultMinValid) {
 			// Renewed a moment ago; renewing again for a caller's wish would only
 			// burn refresh tokens.
 			return nil, temporary(op, ref.String(), "", m.interval(h.grant.App)-age,
