@@ -102,7 +102,7 @@ func listenSocket(path string, mode fs.FileMode) (net.Listener, error) {
 	}
 	defer os.RemoveAll(folder)
 	made := filepath.Join(folder, "s")
-	if n := len(made) - maxSocketPath; n > 0 {
+	if n := max(len(path), len(made)) - maxSocketPath; n > 0 {
 		return nil, fmt.Errorf("the path %s is %d characters too long for a socket; use a shorter folder", path, n)
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: made, Net: "unix"})

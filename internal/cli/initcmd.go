@@ -45,13 +45,13 @@ func (c *initCmd) Run(s *session) error {
 	if _, err := os.Lstat(file); err == nil {
 		return fmt.Errorf("%s exists already; move it away or give another --dir", file)
 	}
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-		return fmt.Errorf("make the folder: %w", err)
-	}
 	text := c.yaml()
 	// What is written must work, so it is read back before anything is on the disk.
 	if err := c.check(text); err != nil {
 		return err
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return fmt.Errorf("make the folder: %w", err)
 	}
 	secretFile := c.App + "-secret"
 	for _, f := range []struct{ name, content string }{

@@ -1,0 +1,33 @@
+# The two commands to know: make dev (needs only Go) and make test (installs
+# what it lacks).
+
+.PHONY: dev test build lint bench fuzz deps
+
+# A server, the Lightspeed sandbox and demo businesses.
+dev:
+	go run ./cmd/evergrant dev
+
+# Every test, with the race detector.
+test: deps
+	go test -race -timeout 25m ./...
+
+# What the tests need besides Go.
+deps:
+	@scripts/test-deps
+
+# A static binary in bin/.
+build:
+	CGO_ENABLED=0 go build -trimpath -o bin/evergrant ./cmd/evergrant
+
+lint:
+	@scripts/lint
+
+# In benchstat's format; COUNT repetitions.
+COUNT ?= 5
+bench:
+	go test -run '^$$' -bench . -benchmem -count $(COUNT) ./...
+
+# Every fuzz target for FUZZTIME.
+FUZZTIME ?= 30s
+fuzz:
+	@scripts/fuzz $(FUZZTIME)
