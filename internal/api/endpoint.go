@@ -84,6 +84,7 @@ type endpoint struct {
 	or           access.Scope // does as well, if not ""
 	open         bool         // no key at all
 	status       int
+	also         int // another status of a successful answer, if not 0
 	// fleeting answers are not kept for repeated requests: they carry a token, and
 	// asking again is harmless.
 	fleeting bool

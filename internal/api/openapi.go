@@ -16,7 +16,7 @@ import (
 // document returns the OpenAPI 3.1 document of the endpoints. The schemas come
 // from the types that are decoded and answered.
 func document(endpoints []endpoint, version string) ([]byte, error) {
-	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	schemas := newSchemas()
 	doc := huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info:    &huma.Info{Title: "Evergrant", Version: version, Description: "Keeps OAuth grants alive for every business your app serves."},
@@ -39,6 +39,9 @@ func document(endpoints []endpoint, version string) ([]byte, error) {
 			ok.Content = map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(answerType(e.out), true, "")}}
 		}
 		op.Responses[strconv.Itoa(e.status)] = ok
+		if e.also != 0 {
+			op.Responses[strconv.Itoa(e.also)] = ok
+		}
 		if !e.open {
 			op.Security = []map[string][]string{{"key": {}}}
 			op.Description = "Any API key."
@@ -79,10 +82,18 @@ func document(endpoints []endpoint, version string) ([]byte, error) {
 	return b, nil
 }
 
+// newSchemas returns an empty set of schemas, named like their types without the
+// "Wire" that tells some of them from functions and from the domain.
+func newSchemas() huma.Registry {
+	return huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
+		return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Wire")
+	})
+}
+
 // letGrow allows members that are not described everywhere but in request
 // bodies: answers may gain members within /v1, and requests are read strictly.
 func letGrow(schemas huma.Registry, endpoints []endpoint) {
-	strict := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	strict := newSchemas()
 	for _, e := range endpoints {
 		if e.in != nil {
 			strict.Schema(e.in, true, "")

@@ -80,7 +80,7 @@ func TestRequestBodiesAreClosedAndAnswersOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, closed := range map[string]bool{"NewLink": true, "NewConnection": true, "Adoption": true, "Change": true, "Rejection": true,
-		"NewKey": true, "Connection": false, "TokenAnswer": false, "Problem": false, "LinkWire": false} {
+		"NewKey": true, "Connection": false, "TokenAnswer": false, "Problem": false, "Link": false, "Grant": false} {
 		schema := doc.Components.Schemas[name]
 		if schema == nil {
 			t.Errorf("there is no schema %s", name)
@@ -88,6 +88,52 @@ func TestRequestBodiesAreClosedAndAnswersOpen(t *testing.T) {
 		}
 		if got := schema["additionalProperties"] == false; got != closed {
 			t.Errorf("%s closed: %v, want %v", name, got, closed)
+		}
+	}
+}
+
+// TestAnswersHaveTheMembersTheirSchemasSay compares real answers with the
+// document, member by member.
+func TestAnswersHaveTheMembersTheirSchemasSay(t *testing.T) {
+	k := apitest.New(t, apitest.Options{})
+	var doc struct {
+		Components struct {
+			Schemas map[string]struct {
+				Properties map[string]any
+				Required   []string
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(k.Do("", "GET", "/v1/openapi.json", "").Body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	conn := k.Adopt("biz_1", "k-series")
+	one := "/v1/connections/" + conn.ID
+	grants := data(t, k.Do(admin, "GET", one+"/grants", ""))
+	for name, answer := range map[string]map[string]any{
+		"Connection":    expect(t, k.Do(admin, "GET", one, ""), 200),
+		"TokenAnswer":   expect(t, k.Do(admin, "GET", one+"/token", ""), 200),
+		"Grant":         grants[0],
+		"Coverage":      expect(t, k.Do(admin, "GET", one+"/locations", ""), 200),
+		"RefreshAnswer": expect(t, k.Do(admin, "POST", one+"/refresh", ""), 200),
+		"Link":          expect(t, k.Do(admin, "POST", "/v1/links", `{"ref":"biz_1@k-series"}`), 201),
+		"Event":         data(t, k.Do(admin, "GET", "/v1/events", ""))[0],
+		"App":           data(t, k.Do(admin, "GET", "/v1/apps", ""))[0],
+		"Key":           expect(t, k.Do(admin, "POST", "/v1/keys", `{"name":"x","scopes":["tokens"]}`), 201),
+		"Meta":          expect(t, k.Do(admin, "GET", "/v1/meta", ""), 200),
+		"Problem":       expectProblem(t, k.Do(admin, "GET", "/v1/nothing", ""), 404, "not_found"),
+		"PageGrant":     expect(t, k.Do(admin, "GET", one+"/grants", ""), 200),
+	} {
+		schema := doc.Components.Schemas[name]
+		for member := range answer {
+			if schema.Properties[member] == nil {
+				t.Errorf("%s: the schema does not have %s", name, member)
+			}
+		}
+		for _, member := range schema.Required {
+			if _, ok := answer[member]; !ok {
+				t.Errorf("%s: %s is required and not there", name, member)
+			}
 		}
 	}
 }

@@ -20,7 +20,7 @@ func (s *server) endpoints() []endpoint {
 
 		typed(endpoint{method: get, path: "/v1/connections", scope: access.Connections, query: connectionParams,
 			summary: "List connections"}, s.listConnections),
-		typed(endpoint{method: post, path: "/v1/connections", scope: access.Connections, status: http.StatusCreated,
+		typed(endpoint{method: post, path: "/v1/connections", scope: access.Connections, status: http.StatusCreated, also: http.StatusOK,
 			summary: "Make a pending connection, or adopt existing tokens"}, s.createConnection),
 		typed(endpoint{method: get, path: one, scope: access.Connections,
 			summary: "Show a connection with its grants"}, s.getConnection),

@@ -6,8 +6,9 @@ import (
 	"github.com/evergrant/evergrant/internal/grant"
 )
 
-// standing is the status of a connection or a grant.
-type standing struct {
+// Standing is the status of a connection or a grant. It is exported for the sake
+// of the schema, which has embedded members only of exported types.
+type Standing struct {
 	State     string     `json:"state" enum:"pending,connected,degraded,needs_reauthorization,disconnected"`
 	Reason    string     `json:"reason"`
 	ActBy     string     `json:"act_by" enum:"merchant,operator,provider,nobody"`
@@ -15,8 +16,8 @@ type standing struct {
 	NextTryAt *time.Time `json:"next_try_at"`
 }
 
-func wireStatus(s grant.Status) standing {
-	return standing{string(s.State), string(s.Reason), string(s.ActBy()), at(s.Since), at(s.NextTryAt)}
+func wireStatus(s grant.Status) Standing {
+	return Standing{string(s.State), string(s.Reason), string(s.ActBy()), at(s.Since), at(s.NextTryAt)}
 }
 
 // connection is a connection as it is answered.
@@ -29,7 +30,7 @@ type connection struct {
 	Tags map[string]string `json:"tags" nullable:"false"`
 	// RequiredLocations is null for "every location ever seen".
 	RequiredLocations []string `json:"required_locations"`
-	standing
+	Standing
 	Flags     []string   `json:"flags" nullable:"false"`
 	CreatedAt *time.Time `json:"created_at"`
 	UpdatedAt *time.Time `json:"updated_at"`
@@ -43,7 +44,7 @@ type connection struct {
 func wireConnection(c grant.Connection) connection {
 	w := connection{
 		ID: c.ID, Ref: c.Ref().String(), Key: c.Key, App: c.App, Name: c.Name,
-		Tags: c.Tags, RequiredLocations: c.RequiredLocations, standing: wireStatus(c.Status),
+		Tags: c.Tags, RequiredLocations: c.RequiredLocations, Standing: wireStatus(c.Status),
 		Flags: make([]string, len(c.Flags)), CreatedAt: at(c.CreatedAt), UpdatedAt: at(c.UpdatedAt),
 	}
 	if w.Tags == nil {
@@ -71,7 +72,7 @@ type grantWire struct {
 	App        string   `json:"app"`
 	Identity   identity `json:"identity"`
 	Scope      string   `json:"scope"`
-	standing
+	Standing
 	ExpiresAt *time.Time `json:"expires_at" doc:"of the access token"`
 	Deadline  *time.Time `json:"deadline" doc:"of the refresh token; null if it is not known"`
 	DueAt     *time.Time `json:"due_at" doc:"when it is renewed or looked at next"`
@@ -84,7 +85,7 @@ type grantWire struct {
 func wireGrant(g grant.Grant) grantWire {
 	return grantWire{
 		ID: g.ID, Connection: g.ConnectionID, App: g.App, Identity: identity(g.Identity), Scope: g.Scope,
-		standing: wireStatus(g.Status), ExpiresAt: at(g.ExpiresAt), Deadline: at(g.DeadlineAt), DueAt: at(g.DueAt),
+		Standing: wireStatus(g.Status), ExpiresAt: at(g.ExpiresAt), Deadline: at(g.DeadlineAt), DueAt: at(g.DueAt),
 		IssuedAt: at(g.IssuedAt), ConsentAt: at(g.ConsentAt), Epoch: g.Version.Epoch, Seq: g.Version.Seq,
 	}
 }
