@@ -121,6 +121,9 @@ func (e *Error) Error() string {
 	if msg == "" {
 		msg = e.Code
 	}
+	if e.Ref == "" {
+		return fmt.Sprintf("evergrant: %s: %s", e.Op, msg)
+	}
 	return fmt.Sprintf("evergrant: %s %s: %s", e.Op, e.Ref, msg)
 }
 
