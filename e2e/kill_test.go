@@ -1,0 +1,199 @@
+package e2e_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/oracle"
+)
+
+const (
+	kills      = 100
+	killGrants = 50
+	killLife   = 20 * time.Second // of the access tokens
+	slack      = 500 * time.Millisecond
+)
+
+// TestKill is the promise in one test: a process that is killed at any moment
+// costs no grant where the provider lets a refresh be repeated, and under strict
+// rotation only those whose answer was cut off on its way.
+func TestKill(t *testing.T) {
+	s := seed(t)
+	for i, policy := range []string{oracle.Grace, oracle.RetireOnUse, oracle.Strict} {
+		t.Run(policy, func(t *testing.T) {
+			t.Parallel()
+			k := &killing{t: t, policy: policy, choices: rand.New(rand.NewPCG(s, uint64(i)))}
+			k.run()
+			k.judge()
+		})
+	}
+}
+
+// killing is one policy's run.
+type killing struct {
+	t       *testing.T
+	policy  string
+	choices *rand.Rand
+	oracle  *judge
+	server  *server
+	deaths  []time.Time
+	lost    []string // businesses that have to authorize again
+
+	used, unusable atomic.Int64 // tokens a caller was handed, and of them those the API refused
+}
+
+// run kills the server again and again, and lets the last process come to rest.
+func (k *killing) run() {
+	k.oracle = newJudge(k.t, oracle.Options{
+		Rotation: k.policy, Window: 30 * time.Minute, AccessLife: killLife,
+		SameSuccessor: k.policy == oracle.Grace,
+	})
+	delays := rand.New(rand.NewPCG(k.choices.Uint64(), 0))
+	k.oracle.SetFault(func(oracle.Send) oracle.Fault { // under the oracle's lock
+		all := time.Duration(delays.Int64N(int64(150 * time.Millisecond)))
+		before := time.Duration(delays.Int64N(int64(all) + 1))
+		return oracle.Fault{Before: before, After: all - before}
+	})
+	k.server = newServer(k.t)
+	k.server.configure(app(k.oracle.url, k.policy, ""), "")
+	k.server.start()
+	for n := range killGrants {
+		k.server.adopt(k.oracle, n, 2+int64(n)%18)
+	}
+	calling, stop := context.WithCancel(k.t.Context())
+	called := make(chan struct{})
+	go func() { defer close(called); k.call(calling, k.choices.Uint64()) }()
+	for range kills {
+		k.wait(50*time.Millisecond + time.Duration(k.choices.Int64N(int64(850*time.Millisecond))))
+		k.server.kill()
+		// A request may be read a little after its sender has died.
+		now := time.Now()
+		k.deaths = append(k.deaths, now, now.Add(slack/2))
+		k.server.start()
+	}
+	last := time.Now()
+	settled := make(map[int]bool)
+	eventually(k.t, 90*time.Second, "every grant is renewed or given up after the last kill", func() bool {
+		for n := range killGrants {
+			if !settled[n] {
+				settled[n] = k.settled(n, last)
+			}
+			if !settled[n] {
+				return false
+			}
+		}
+		return true
+	})
+	stop()
+	<-called
+}
+
+// wait lets the processes run for d.
+func (k *killing) wait(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-k.t.Context().Done():
+	}
+}
+
+// call is an app that fetches tokens and uses them, through all the kills.
+func (k *killing) call(ctx context.Context, choice uint64) {
+	choices := rand.New(rand.NewPCG(choice, 1))
+	pace := time.NewTicker(20 * time.Millisecond)
+	defer pace.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pace.C:
+		}
+		patience, cancel := context.WithTimeout(ctx, time.Second)
+		token, err := k.server.Token(patience, ref(choices.IntN(killGrants)), nil)
+		cancel()
+		if err != nil {
+			continue // the server is down, or the grant is lost or not settled
+		}
+		k.used.Add(1)
+		if !k.oracle.AccessValid(token.AccessToken) {
+			k.unusable.Add(1)
+		}
+	}
+}
+
+// settled reports whether a grant was renewed after a moment, and gives a token
+// that works, or is lost.
+func (k *killing) settled(n int, after time.Time) bool {
+	g := k.server.grant(ref(n))
+	switch {
+	case g.State == "needs_reauthorization":
+		k.lost = append(k.lost, business(n))
+		return true
+	case g.State != "connected" || g.IssuedAt.Before(after):
+		return false
+	}
+	token, err := k.server.Token(k.t.Context(), ref(n), nil)
+	if err != nil {
+		k.t.Fatalf("%s is connected and has no token: %v", ref(n), err)
+	}
+	if !k.oracle.AccessValid(token.AccessToken) {
+		k.t.Errorf("%s is connected and its token does not work", ref(n))
+	}
+	return true
+}
+
+// judge compares what happened with what the oracle saw.
+func (k *killing) judge() {
+	t, r := k.t, k.oracle.Report()
+	explained := 0
+	for _, name := range k.lost {
+		cut, ok := k.oracle.Cut(name)
+		switch {
+		case !ok:
+			t.Errorf("%s is lost and no rotation of it was cut off", name)
+		case !cut.Explains(k.deaths, slack):
+			t.Errorf("%s is lost and nobody died while its last rotation was under way, from %v to %v", name, cut.Start, cut.End)
+		default:
+			explained++
+		}
+	}
+	t.Logf("%s: %d kills, %d rotations, %d sends, %d tokens used, %d grants of %d lost, %d of them explained by a cut",
+		k.policy, kills, r.Rotations, r.Sends, k.used.Load(), len(k.lost), killGrants, explained)
+	if k.policy != oracle.Strict && len(k.lost) > 0 {
+		t.Errorf("lost %v under %s", k.lost, k.policy)
+	}
+	if r.Overlaps != 0 || r.Unknown != 0 {
+		t.Errorf("%d sends overlapped and %d tokens were never issued", r.Overlaps, r.Unknown)
+	}
+	if n := wentBack(k.oracle.Sends()); n != 0 {
+		t.Errorf("%d refresh tokens were presented after one of their successors", n)
+	}
+	// An oracle that gives every repetition a new pair ages a token whose answer
+	// was cut off twice, so two generations prove nothing there.
+	if r.TwoLate != 0 && k.policy != oracle.RetireOnUse {
+		t.Errorf("%d refresh tokens were presented two generations late", r.TwoLate)
+	}
+	if n := k.unusable.Load(); n != 0 {
+		t.Errorf("%d tokens of %d that were handed out did not work", n, k.used.Load())
+	}
+	if r.Rotations < kills {
+		t.Errorf("only %d rotations in %d lives: the test proves little", r.Rotations, kills)
+	}
+}
+
+// wentBack counts refresh tokens that were presented although a later one of the
+// same grant had been presented before.
+func wentBack(sends []oracle.Send) int {
+	n, newest := 0, map[string]int{}
+	for _, s := range sends {
+		if s.Generation < newest[s.Grant] {
+			n++
+		}
+		newest[s.Grant] = max(newest[s.Grant], s.Generation)
+	}
+	return n
+}
