@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/evergrant/evergrant/internal/api"
 	"github.com/evergrant/evergrant/internal/config"
 	"github.com/evergrant/evergrant/internal/connect"
@@ -106,6 +108,9 @@ func (a *App) assemble(ctx context.Context) error {
 	a.onStop("sender", func(context.Context) error { sender.Close(); return nil })
 	a.onStop("renewals", a.stopRenewing)
 	metrics := telemetry.NewMetrics(a.o.Version)
+	metrics.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "evergrant_spool_entries", Help: "Received token responses that are not committed yet.",
+	}, func() float64 { return float64(journal.Stats().Entries) }))
 
 	var links *connect.Service // made from the manager, which asks it to finish spooled exchanges
 	a.manager = manager.New(manager.Config{
@@ -118,6 +123,7 @@ func (a *App) assemble(ctx context.Context) error {
 		PublicURL: c.Server.PublicURL, LinkTTL: time.Duration(c.Links.TTL), ReturnURLAllow: c.Links.ReturnURLAllow,
 		Brand: connect.Brand{Name: c.Brand.Name, SupportEmail: c.Brand.Support.Email, Colour: c.Brand.Colour},
 		Now:   now, Logger: log, LinkState: metrics.Link,
+		AppRejected: func(app string) { metrics.AppAccepted(app, false) },
 	})
 	serving := api.Config{
 		Manager: a.manager, Links: links, Store: st, FileKeys: c.Keys(), Keys: api.NewKeyring(st, c.Keys(), now),
@@ -182,13 +188,21 @@ func (a *App) Start(ctx context.Context) error {
 func (a *App) Run(ctx context.Context) error {
 	err := a.Start(ctx)
 	if err == nil {
-		select {
-		case <-ctx.Done():
-			a.o.Logger.Info("evergrant is stopping; requests and refreshes under way are finished first")
-		case err = <-a.failed:
-		}
+		err = a.Wait(ctx)
 	}
 	return errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
+}
+
+// Wait waits until ctx ends, which is no error, or a listener of a started
+// server fails.
+func (a *App) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		a.o.Logger.Info("evergrant is stopping; requests and refreshes under way are finished first")
+		return nil
+	case err := <-a.failed:
+		return err
+	}
 }
 
 // stopWithin bounds Stop: longer than a token request may take, shorter than

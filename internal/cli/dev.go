@@ -102,10 +102,10 @@ func (c *devCmd) Run(s *session) (err error) {
 	if !c.Quiet {
 		d.level.Set(slog.LevelInfo)
 	}
-	<-ctx.Done()
+	err = d.app.Wait(ctx)
 	d.level.Set(slog.LevelError)
 	s.say("\nEnding; nothing is left behind.")
-	return nil
+	return err
 }
 
 // interrupted makes an interrupt during the set-up no error.
