@@ -121,7 +121,7 @@ func TestLayers(t *testing.T) {
 
 // isHelper reports packages that exist for tests.
 func isHelper(rel string) bool {
-	return slices.Contains([]string{"internal/oracle", "internal/memnet", "internal/store/storetest", "internal/api/apitest", "internal/deptest"}, rel)
+	return slices.Contains([]string{"internal/oracle", "internal/memnet", "internal/store/storetest", "internal/api/apitest", "internal/deptest", "e2e"}, rel)
 }
 
 func TestProductionImportsNoTestHelper(t *testing.T) {

@@ -279,8 +279,9 @@ type Links interface {
 	// Authorization returns one by id.
 	Authorization(ctx context.Context, id string) (grant.Authorization, error)
 	// FinishAuthorization records the problem an authorization ended with; its
-	// link becomes failed with that problem, unless it is completed or revoked.
-	// Finished ones are ErrStale.
+	// link becomes failed with that problem, unless it is completed or revoked. If
+	// the merchant declined, a pending connection says so. Finished ones are
+	// ErrStale.
 	FinishAuthorization(ctx context.Context, id string, p grant.Problem, events ...grant.Event) error
 }
 

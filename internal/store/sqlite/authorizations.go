@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"fmt"
+	"time"
 
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/store"
@@ -121,6 +122,24 @@ func (s *Store) FinishAuthorization(ctx context.Context, id string, p grant.Prob
 				return err
 			}
 		}
+		if p == grant.ProblemDeclined {
+			if err := t.decline(l.ConnectionID); err != nil {
+				return err
+			}
+		}
 		return t.emitFor(l.ConnectionID, events)
 	})
+}
+
+// decline makes a connection that has never been connected one whose merchant
+// said no.
+func (t *tx) decline(connectionID string) error {
+	n, c, err := t.connection(connectionID)
+	if err != nil || c.Status.State != grant.Pending {
+		return err
+	}
+	is := c.Status.Become(grant.MerchantDeclined, t.now, time.Time{})
+	_, err = t.exec(`UPDATE connections SET reason = ?, since = ?, updated_at = ? WHERE n = ?`,
+		string(is.Reason), micros(is.Since), micros(t.now), n)
+	return err
 }

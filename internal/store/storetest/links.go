@@ -244,6 +244,22 @@ func authorizationTests() map[string]func(*fixture) {
 			equal(f, "link", link, l)
 			equal(f, "events", f.since(mark), []grant.Event{{Type: grant.LinkFailed, Time: f.now(), Connection: c.ID, App: app, Ref: "k@" + app}})
 		},
+		"a refusal shows in a pending connection, and in no other": func(f *fixture) {
+			for name, p := range map[string]grant.Problem{"declined": grant.ProblemDeclined, "failed": grant.ProblemOurFault} {
+				c := f.connection(name)
+				f.ok(f.FinishAuthorization(f.ctx, f.authorization(f.link(c)).ID, p))
+				want := grant.NeverConnected
+				if p == grant.ProblemDeclined {
+					want = grant.MerchantDeclined
+				}
+				equal(f, name, f.status(c.ID).Reason, want)
+			}
+			g := f.connected("k")
+			c, err := f.Connection(f.ctx, grant.Ref{ID: g.ConnectionID})
+			f.ok(err)
+			f.ok(f.FinishAuthorization(f.ctx, f.authorization(f.link(c)).ID, grant.ProblemDeclined))
+			equal(f, "a connected one", f.status(c.ID).State, grant.Connected)
+		},
 		"a finished one is stale and changes nothing": func(f *fixture) {
 			l := f.link(f.connection("k"))
 			a := f.authorization(l)
