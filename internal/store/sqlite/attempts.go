@@ -167,8 +167,7 @@ func (t *tx) committed(h held, r store.Renewal) error {
 
 func (t *tx) commit(h held, r store.Renewal) error {
 	next := r.Of.Next()
-	n, err := t.insert(`INSERT INTO credentials (grant_n, epoch, seq, attempt, sealed) VALUES (?, ?, ?, ?, ?)`,
-		h.n, next.Epoch, next.Seq, r.AttemptID, nonNil(r.Sealed))
+	n, err := t.keep(h, next, r.AttemptID, r.Sealed)
 	if err != nil {
 		return err
 	}
@@ -188,12 +187,20 @@ func (t *tx) commit(h held, r store.Renewal) error {
 			return err
 		}
 	}
-	if h.previous.Valid {
-		if _, err := t.exec(`DELETE FROM credentials WHERE n = ?`, h.previous); err != nil {
-			return err
-		}
-	}
 	return t.conclude(h, st, r.Events)
+}
+
+// keep writes a version's credentials and returns the number of their row: that
+// of the version before the current one, which nobody needs any more, or a new
+// one. The current version is never overwritten.
+func (t *tx) keep(h held, v grant.Version, attempt string, sealed []byte) (int64, error) {
+	if !h.previous.Valid {
+		return t.insert(`INSERT INTO credentials (grant_n, epoch, seq, attempt, sealed) VALUES (?, ?, ?, ?, ?)`,
+			h.n, v.Epoch, v.Seq, attempt, nonNil(sealed))
+	}
+	_, err := t.exec(`UPDATE credentials SET epoch = ?, seq = ?, attempt = ?, sealed = ? WHERE n = ?`,
+		v.Epoch, v.Seq, attempt, nonNil(sealed), h.previous)
+	return h.previous.Int64, err
 }
 
 // conclude writes the events of an attempt's end and, if the grant's status

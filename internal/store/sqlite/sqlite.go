@@ -5,8 +5,9 @@
 // everything that was committed before they began. The file is in WAL mode with
 // synchronous=FULL, so what was committed survives the loss of power.
 //
-// A refresh writes a narrow row twice (claim, commit) and appends the sealed
-// credentials and an event; nothing wide is ever rewritten. A lock on a file
+// A refresh writes a narrow row twice (claim, commit), appends an event and
+// writes the sealed credentials over those before the last; the current ones are
+// never overwritten. Nothing has to be cleaned up behind it. A lock on a file
 // beside the database keeps a second process out.
 package sqlite
 
@@ -149,8 +150,8 @@ var (
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
 		"foreign_keys(ON)",
-		"wal_autocheckpoint(16000)",
-		"cache_size(-16384)", // 64 MiB
+		"wal_autocheckpoint(16000)", // 64 MiB
+		"cache_size(-16384)",        // 16 MiB; more is slower, because SQLite walks it at commits
 		"temp_store(MEMORY)",
 	}
 	readerPragmas = []string{

@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) store.Store
 		"events":         eventTests(),
 		"keys":           keyTests(),
 		"contention":     contentionTests(),
+		"model":          modelTests(),
 		"every method":   methodTests(),
 	}
 	for group, tests := range groups {

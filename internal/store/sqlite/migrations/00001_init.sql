@@ -66,8 +66,9 @@ CREATE TABLE consents (
     consent_at INTEGER NOT NULL
 ) STRICT;
 
--- Append-only versions of sealed credentials; a grant points at two of them.
--- There is no foreign key, because it would need an index on grant_n.
+-- The sealed credentials of a grant's current version and of the one before it,
+-- which the next version is written over. The grant points at both. There is no
+-- foreign key, because it would need an index on grant_n.
 CREATE TABLE credentials (
     n       INTEGER PRIMARY KEY,
     grant_n INTEGER NOT NULL,
