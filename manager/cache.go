@@ -40,7 +40,7 @@ type cache struct {
 	// Every cached entry is in one shard of each kind. A shard of ids is locked
 	// before a shard of addresses, and for the whole of a change.
 	ids       [32]shard[string]
-	addresses [32]shard[grant.Ref]
+	addresses [32]shard[address]
 
 	// journaled holds, by grant id, the credentials that are safe in the spool
 	// while the store cannot take them.
@@ -53,6 +53,9 @@ type journal struct {
 	cred  grant.Credential
 }
 
+// address is a connection's address as a key that is quick to look up.
+type address struct{ key, app string }
+
 type shard[K comparable] struct {
 	mu      sync.RWMutex
 	entries map[K]*entry
@@ -62,7 +65,7 @@ type shard[K comparable] struct {
 // entry is a cached snapshot; a renewal replaces what it points to.
 type entry struct {
 	id      string
-	address grant.Ref
+	address address
 	snap    atomic.Pointer[snapshot]
 }
 
@@ -71,7 +74,7 @@ func newCache(size int, until func(grant.Grant) time.Time) *cache {
 	c.most = max(size/len(c.ids), 1)
 	for i := range c.ids {
 		c.ids[i].entries = make(map[string]*entry)
-		c.addresses[i].entries = make(map[grant.Ref]*entry)
+		c.addresses[i].entries = make(map[address]*entry)
 	}
 	return c
 }
@@ -80,8 +83,8 @@ func (c *cache) byID(id string) *shard[string] {
 	return &c.ids[maphash.String(c.seed, id)%uint64(len(c.ids))]
 }
 
-func (c *cache) byAddress(ref grant.Ref) *shard[grant.Ref] {
-	return &c.addresses[maphash.String(c.seed, ref.Key)%uint64(len(c.addresses))]
+func (c *cache) byAddress(a address) *shard[address] {
+	return &c.addresses[maphash.String(c.seed, a.key)%uint64(len(c.addresses))]
 }
 
 func (s *shard[K]) get(k K) *entry {
@@ -107,7 +110,8 @@ func (c *cache) get(ref grant.Ref) *snapshot {
 	if ref.ID != "" {
 		e = c.byID(ref.ID).get(ref.ID)
 	} else {
-		e = c.byAddress(ref).get(ref)
+		a := address{ref.Key, ref.App}
+		e = c.byAddress(a).get(a)
 	}
 	if e == nil {
 		return nil
@@ -119,7 +123,7 @@ func (c *cache) get(ref grant.Ref) *snapshot {
 // built. While it is empty it stands in for the connection: a change that comes
 // meanwhile takes it out, and filling it then shows nobody anything.
 func (c *cache) begin(conn grant.Connection) *entry {
-	e := &entry{id: conn.ID, address: conn.Ref()}
+	e := &entry{id: conn.ID, address: address{conn.Key, conn.App}}
 	s := c.byID(e.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()

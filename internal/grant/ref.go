@@ -45,6 +45,9 @@ func ParseRef(s string) (Ref, error) {
 // ValidKey reports why s cannot be a business key: 1 to 128 characters without
 // control characters, spaces or "/".
 func ValidKey(s string) error {
+	if plainKey(s) {
+		return nil // every token read comes through here
+	}
 	switch n := utf8.RuneCountInString(s); {
 	case !utf8.ValidString(s):
 		return fmt.Errorf("business key %q is not valid UTF-8", clip(s))
@@ -59,6 +62,17 @@ func ValidKey(s string) error {
 		}
 	}
 	return nil
+}
+
+// plainKey reports whether s is a business key of printable ASCII, as nearly all
+// are.
+func plainKey(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '/' {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= 128
 }
 
 // ValidApp reports why s cannot be an app name: 1 to 64 of a–z, 0–9, "-", "_"
