@@ -270,7 +270,7 @@ type Links interface {
 
 	// CreateAuthorization adds an authorization; its link moves to at_provider.
 	// ErrStale if the link is completed or revoked.
-	CreateAuthorization(ctx context.Context, a grant.Authorization) error
+	CreateAuthorization(ctx context.Context, a grant.Authorization, events ...grant.Event) error
 	// UseAuthorization marks the authorization with this state as used and
 	// returns it as it was before. Of any number of concurrent calls exactly one
 	// sees UsedAt zero. ErrNotFound if there is none, and if browserHash is not

@@ -198,8 +198,15 @@ func (t *tx) keep(h held, v grant.Version, attempt string, sealed []byte) (int64
 		return t.insert(`INSERT INTO credentials (grant_n, epoch, seq, attempt, sealed) VALUES (?, ?, ?, ?, ?)`,
 			h.n, v.Epoch, v.Seq, attempt, nonNil(sealed))
 	}
-	_, err := t.exec(`UPDATE credentials SET epoch = ?, seq = ?, attempt = ?, sealed = ? WHERE n = ?`,
-		v.Epoch, v.Seq, attempt, nonNil(sealed), h.previous)
+	r, err := t.exec(`UPDATE credentials SET epoch = ?, seq = ?, attempt = ?, sealed = ? WHERE n = ? AND grant_n = ?`,
+		v.Epoch, v.Seq, attempt, nonNil(sealed), h.previous, h.n)
+	if err != nil {
+		return 0, err
+	}
+	rows, err := r.RowsAffected()
+	if err == nil && rows != 1 {
+		err = fmt.Errorf("grant %s: its previous credentials are not where it says they are", h.about.grant)
+	}
 	return h.previous.Int64, err
 }
 

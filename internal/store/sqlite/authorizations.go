@@ -23,7 +23,7 @@ func authDest(a *grant.Authorization) []any {
 }
 
 // CreateAuthorization implements [store.Links].
-func (s *Store) CreateAuthorization(ctx context.Context, a grant.Authorization) error {
+func (s *Store) CreateAuthorization(ctx context.Context, a grant.Authorization, events ...grant.Event) error {
 	return s.w.do(ctx, func(t *tx) error {
 		taken, err := t.exists(`SELECT 1 FROM authorizations WHERE id = ? OR state_hash = ?`, a.ID, nonNil(a.StateHash))
 		if err != nil {
@@ -48,7 +48,10 @@ func (s *Store) CreateAuthorization(ctx context.Context, a grant.Authorization) 
 			return err
 		}
 		_, err = t.exec(`UPDATE links SET state = ? WHERE n = ?`, string(grant.LinkStateAtProvider), n)
-		return err
+		if err != nil {
+			return err
+		}
+		return t.emitFor(l.ConnectionID, events)
 	})
 }
 

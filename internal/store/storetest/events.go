@@ -25,9 +25,7 @@ func (f *fixture) listEvents(filter store.EventFilter, limit int) []grant.Event 
 	for cursor := ""; ; {
 		page, next, err := f.ListEvents(f.ctx, filter, store.Page{Limit: limit, Cursor: cursor})
 		f.ok(err)
-		if len(page) > limit {
-			f.Fatalf("page of %d has %d", limit, len(page))
-		}
+		f.page(len(page), limit, cursor)
 		events = append(events, page...)
 		if next == "" {
 			return events
@@ -79,6 +77,13 @@ func eventTests() map[string]func(*fixture) {
 			second.Type, second.Reason, second.Time = grant.GrantRefreshed, grant.OK, f.now().Add(-time.Second)
 			third.Type, third.Grant = grant.ConnectionDeadlineNear, ""
 			equal(f, "events", f.since(mark), []grant.Event{about, second, third})
+		},
+		"an event of another connection is not given this one's address": func(f *fixture) {
+			c, mark := f.connection("k"), f.mark()
+			e := grant.Event{Type: grant.ConnectionScopeChanged, Time: f.now(), Connection: "conn_other"}
+			_, err := f.UpdateConnection(f.ctx, c.ID, func(*grant.Connection) error { return nil }, e)
+			f.ok(err)
+			equal(f, "events", f.since(mark), []grant.Event{e})
 		},
 		"ids rise in the order of the log, even while the clock steps back": func(f *fixture) {
 			var names []string

@@ -16,6 +16,7 @@ func (f *fixture) listLinks(filter store.LinkFilter, limit int) []string {
 	for cursor := ""; ; {
 		page, next, err := f.ListLinks(f.ctx, filter, store.Page{Limit: limit, Cursor: cursor})
 		f.ok(err)
+		f.page(len(page), limit, cursor)
 		for _, l := range page {
 			ids = append(ids, l.ID)
 		}

@@ -127,10 +127,15 @@ func statusTests() map[string]func(*fixture) {
 			g.Version, g.Status = grant.Version{Epoch: 2}, grant.StatusOf(grant.OK, f.now())
 			f.ok(f.Install(f.ctx, store.Installation{Grant: g, Sealed: []byte("x"), Events: []grant.Event{{Type: grant.ConnectionReconnected}}}))
 			equal(f, "after the reconnect", f.status(c.ID).State, grant.Connected)
+			f.ok(f.Settle(f.ctx, f.settlement(f.claim(g), grant.Network)))
+			g.Version = grant.Version{Epoch: 3}
+			f.install(g)
+			equal(f, "after a consent in time", f.status(c.ID).State, grant.Connected)
 			f.ok(f.Disconnect(f.ctx, g.ID, g.Version, grant.DisconnectedByUs, grant.Event{Type: grant.ConnectionDisconnected}))
 			equal(f, "after the disconnection", f.status(c.ID).Reason, grant.DisconnectedByUs)
 			equal(f, "events", f.types(mark), []grant.EventType{grant.GrantIssued, grant.ConnectionConnected,
-				grant.ConnectionNeedsReauthorization, grant.ConnectionReconnected, grant.ConnectionDisconnected})
+				grant.ConnectionNeedsReauthorization, grant.ConnectionReconnected, grant.ConnectionDegraded,
+				grant.ConnectionDisconnected})
 		},
 		"a grant that ends leaves the others to decide": func(f *fixture) {
 			c := f.connection("k")

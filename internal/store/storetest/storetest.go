@@ -265,6 +265,15 @@ func hash(s string) []byte {
 	return h[:]
 }
 
+// page ends the test unless a page may have that many items: at most limit, and
+// only the first may be empty, because a cursor says that more follows.
+func (f *fixture) page(items, limit int, cursor string) {
+	f.Helper()
+	if items > limit || items == 0 && cursor != "" {
+		f.Fatalf("a page of %d has %d items, after cursor %q", limit, items, cursor)
+	}
+}
+
 // mark returns where the log ends now.
 func (f *fixture) mark() string {
 	f.Helper()
