@@ -64,7 +64,7 @@ func (s *Service) callback(r *http.Request) answer {
 	if p == "" {
 		p = s.exchange(ctx, v, a, t, params.Code)
 	} else {
-		s.finish(ctx, v, a.ID, p)
+		s.finish(ctx, v, a, p)
 	}
 	return s.finishedAt(v, p)
 }
@@ -155,19 +155,20 @@ func (s *Service) finishedAt(v visit, p grant.Problem) answer {
 }
 
 // finish records the problem an authorization ended with.
-func (s *Service) finish(ctx context.Context, v visit, authorizationID string, p grant.Problem) {
+func (s *Service) finish(ctx context.Context, v visit, a grant.Authorization, p grant.Problem) {
 	e := linkEvent(grant.LinkFailed, v.link, v.conn)
-	e.Data["problem"], e.Data["authorization"] = string(p), authorizationID
+	e.Data["problem"], e.Data["authorization"] = string(p), a.ID
+	e.Data["duration_ms"] = s.c.Now().Sub(a.CreatedAt).Milliseconds()
 	if p == grant.ProblemDeclined {
 		e.Reason = grant.MerchantDeclined
 	}
-	err := s.c.Store.FinishAuthorization(ctx, authorizationID, p, e)
+	err := s.c.Store.FinishAuthorization(ctx, a.ID, p, e)
 	switch {
 	case err == nil:
 		s.c.LinkState(v.link.App, string(grant.LinkStateFailed))
 	case errors.Is(err, store.ErrStale), errors.Is(err, store.ErrNotFound):
 	default:
 		s.c.Logger.ErrorContext(ctx, "the end of an authorization could not be recorded",
-			"authorization", authorizationID, "problem", string(p), "err", err)
+			"authorization", a.ID, "problem", string(p), "err", err)
 	}
 }

@@ -22,14 +22,14 @@ func (s *Service) exchange(ctx context.Context, v visit, a grant.Authorization, 
 	slot, err := s.c.Spool.Reserve()
 	if err != nil {
 		log.ErrorContext(ctx, "no code is exchanged while its answer could not be kept", "err", err)
-		s.finish(ctx, v, a.ID, grant.ProblemOurFault)
+		s.finish(ctx, v, a, grant.ProblemOurFault)
 		return grant.ProblemOurFault
 	}
 	defer slot.Release()
 
 	ans, res := s.send(ctx, v, t, a.RedirectURI, code)
 	if ans.Status/100 != 2 { // no tokens in it
-		p, _ := s.settle(ctx, v, a.ID, ans, res)
+		p, _ := s.settle(ctx, v, a, ans, res)
 		return p
 	}
 	entry := spool.Entry{
@@ -41,7 +41,7 @@ func (s *Service) exchange(ctx context.Context, v visit, a grant.Authorization, 
 	if err := keep(ctx, slot, entry); err != nil {
 		log.ErrorContext(ctx, "the answer to a code exchange is not in the spool", "err", err)
 	}
-	p, err := s.settle(ctx, v, a.ID, ans, res)
+	p, err := s.settle(ctx, v, a, ans, res)
 	if err != nil {
 		log.ErrorContext(ctx, "tokens just issued are not stored yet; they wait in the spool", "err", err)
 		s.storeLater(entry, slot)
@@ -84,26 +84,27 @@ func keep(ctx context.Context, slot *spool.Slot, e spool.Entry) error {
 
 // settle makes an answer's meaning durable: a grant, or the problem it is. An
 // error means that neither could be stored yet.
-func (s *Service) settle(ctx context.Context, v visit, authorizationID string, ans oauth.Answer, res oauth.Result) (grant.Problem, error) {
+func (s *Service) settle(ctx context.Context, v visit, a grant.Authorization, ans oauth.Answer, res oauth.Result) (grant.Problem, error) {
 	p := outcomeProblem(res.Outcome)
 	if p != "" {
-		s.c.Logger.WarnContext(ctx, "a code was not exchanged", "app", v.app.Name, "authorization", authorizationID,
+		s.c.Logger.WarnContext(ctx, "a code was not exchanged", "app", v.app.Name, "authorization", a.ID,
 			"outcome", res.Outcome.String(), "status", ans.Status, "code", res.Code, "description", res.Description, "err", ans.Err)
 		if p == grant.ProblemOurSetup {
 			s.c.AppRejected(v.app.Name)
 		}
-		s.finish(ctx, v, authorizationID, p)
+		s.finish(ctx, v, a, p)
 		return p, nil
 	}
 	token, err := oauth.ParseToken(ans)
 	if err != nil {
-		s.c.Logger.ErrorContext(ctx, "an answer to a code exchange makes no sense", "app", v.app.Name, "authorization", authorizationID, "err", err)
-		s.finish(ctx, v, authorizationID, grant.ProblemProviderUnavailable)
+		s.c.Logger.ErrorContext(ctx, "an answer to a code exchange makes no sense", "app", v.app.Name, "authorization", a.ID, "err", err)
+		s.finish(ctx, v, a, grant.ProblemProviderUnavailable)
 		return grant.ProblemProviderUnavailable, nil
 	}
 	issued, err := s.issue(ctx, issue.Request{
 		App: v.app, Connection: v.conn, Token: token, AskedAt: ans.SentAt, Purpose: v.link.Purpose,
-		ExpectBusiness: v.link.ExpectBusiness, LinkID: v.link.ID, AuthorizationID: authorizationID,
+		ExpectBusiness: v.link.ExpectBusiness, LinkID: v.link.ID, AuthorizationID: a.ID,
+		Took: ans.ReceivedAt.Sub(ans.SentAt), Began: a.CreatedAt,
 	})
 	switch {
 	case err == nil:
@@ -111,7 +112,7 @@ func (s *Service) settle(ctx context.Context, v visit, authorizationID string, a
 		s.place(ctx, v, issued)
 		return "", nil
 	case errors.Is(err, issue.ErrOtherIdentity):
-		s.finish(ctx, v, authorizationID, grant.ProblemOtherIdentity)
+		s.finish(ctx, v, a, grant.ProblemOtherIdentity)
 		return grant.ProblemOtherIdentity, nil
 	case errors.Is(err, issue.ErrFinished):
 		return s.finished(ctx, v)

@@ -44,7 +44,7 @@ func (s *Service) Recover(ctx context.Context, e spool.Entry) error {
 	}
 	if slices.ContainsFunc(grants, func(g grant.Grant) bool { return g.ConsentAt.After(e.SentAt) }) {
 		// Somebody approved again in the meantime. What is newer stays.
-		s.finish(ctx, v, a.ID, grant.ProblemLostSession)
+		s.finish(ctx, v, a, grant.ProblemLostSession)
 		return nil
 	}
 	var ok bool
@@ -55,7 +55,7 @@ func (s *Service) Recover(ctx context.Context, e spool.Entry) error {
 		SentAt: e.SentAt, ReceivedAt: e.SentAt, Sent: true, Complete: true,
 		Status: e.Status, ContentType: e.Type, Body: e.Body,
 	}
-	if _, err := s.settle(ctx, v, a.ID, ans, oauth.Classify(ans, v.app.Recipe.Errors)); err != nil {
+	if _, err := s.settle(ctx, v, a, ans, oauth.Classify(ans, v.app.Recipe.Errors)); err != nil {
 		return fmt.Errorf("recover %s: %w", e.AttemptID, err)
 	}
 	return nil

@@ -115,5 +115,7 @@ func (s *Service) authorize(r *http.Request, v visit, ep provider.Endpoints, bro
 	if a.Sealed, err = s.sealTrip(a.ID, t); err != nil {
 		return "", err
 	}
-	return location, s.c.Store.CreateAuthorization(r.Context(), a)
+	started := linkEvent(grant.AuthorizationStarted, v.link, v.conn)
+	started.Data["authorization"] = a.ID
+	return location, s.c.Store.CreateAuthorization(r.Context(), a, started)
 }

@@ -27,8 +27,9 @@ const (
 	LinkFailed                     EventType = "link.failed"
 	LinkHelpRequested              EventType = "link.help_requested"
 	EventAppRejected               EventType = "app.credentials_rejected"
-	EventAppPaused                 EventType = "app.paused"  // too many grants were refused at once
-	EventAppResumed                EventType = "app.resumed" // and one was accepted again
+	AuthorizationStarted           EventType = "authorization.started" // a merchant was sent to the provider
+	EventAppPaused                 EventType = "app.paused"            // too many grants were refused at once
+	EventAppResumed                EventType = "app.resumed"           // and one was accepted again
 	EventAppAccepted               EventType = "app.credentials_accepted"
 )
 

@@ -261,7 +261,7 @@ func events(r Request, g grant.Grant, id grant.Identity, locations []grant.Locat
 	}
 	ev := []grant.Event{{
 		Type: grant.GrantIssued, Connection: r.Connection.ID, Grant: g.ID, App: r.App.Name, Reason: grant.OK,
-		Data: map[string]any{"source": source, "epoch": g.Version.Epoch, "scope": g.Scope},
+		Data: map[string]any{"source": source, "epoch": g.Version.Epoch, "scope": g.Scope, "duration_ms": r.Took.Milliseconds()},
 	}}
 	data := map[string]any{"identity": id, "locations": locationIDs(locations)}
 	switch {
@@ -272,7 +272,7 @@ func events(r Request, g grant.Grant, id grant.Identity, locations []grant.Locat
 	}
 	if r.LinkID != "" {
 		ev = append(ev, grant.Event{Type: grant.LinkCompleted, Connection: r.Connection.ID, Grant: g.ID, App: r.App.Name,
-			Data: map[string]any{"link": r.LinkID, "authorization": r.AuthorizationID}})
+			Data: map[string]any{"link": r.LinkID, "authorization": r.AuthorizationID, "duration_ms": g.ConsentAt.Sub(r.Began).Milliseconds()}})
 	}
 	return ev
 }

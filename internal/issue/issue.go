@@ -58,6 +58,10 @@ type Request struct {
 	ExpectBusiness  string
 	LinkID          string // completed with the grant
 	AuthorizationID string // finished with the grant
+	// Took and Began are for the log: how long the provider took to answer and
+	// when the merchant set out.
+	Took  time.Duration
+	Began time.Time
 }
 
 // Result is what became of it.
