@@ -192,7 +192,7 @@ func (m *Manager) disconnectGrant(ctx context.Context, c grant.Connection, grant
 // revoke tells the provider that a grant is over (RFC 7009). The grant is over
 // here whatever it answers.
 func (m *Manager) revoke(ctx context.Context, c grant.Connection, g grant.Grant, cred grant.Credential) {
-	ev := grant.Event{Type: grant.GrantRevoked, Connection: c.ID, Grant: g.ID, App: c.App, Reason: grant.DisconnectedByUs,
+	ev := grant.Event{Type: grant.GrantRevoked, Connection: c.ID, Ref: c.Ref().String(), Grant: g.ID, App: c.App, Reason: grant.DisconnectedByUs,
 		Data: map[string]any{"at_provider": false}}
 	if err := m.revokeAtProvider(ctx, g.App, cred); err != nil {
 		ev.Data["error"] = err.Error()

@@ -125,6 +125,7 @@ func (a *App) assemble(ctx context.Context) error {
 		Now:   now, Logger: log, LinkState: metrics.Link,
 		AppRejected: func(app string) { metrics.AppAccepted(app, false) },
 	})
+	a.onStop("links", func(context.Context) error { links.Close(); return nil })
 	serving := api.Config{
 		Manager: a.manager, Links: links, Store: st, FileKeys: c.Keys(), Keys: api.NewKeyring(st, c.Keys(), now),
 		Metrics: metrics, Logger: log, Now: now, Version: a.o.Version, PublicURL: c.Server.PublicURL,
