@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evergrant/evergrant/client"
 	"github.com/evergrant/evergrant/internal/oracle"
 )
 
@@ -39,8 +40,9 @@ type killing struct {
 	choices *rand.Rand
 	oracle  *judge
 	server  *server
-	deaths  []time.Time
-	lost    []string // businesses that have to authorize again
+	orders  []time.Time // when each kill was about to be sent
+	deaths  []time.Time // from when on the process was gone
+	lost    []string    // businesses that have to authorize again
 
 	used, unusable atomic.Int64 // tokens a caller was handed, and of them those the API refused
 }
@@ -68,6 +70,7 @@ func (k *killing) run() {
 	go func() { defer close(called); k.call(calling, k.choices.Uint64()) }()
 	for range kills {
 		k.wait(50*time.Millisecond + time.Duration(k.choices.Int64N(int64(850*time.Millisecond))))
+		k.orders = append(k.orders, time.Now())
 		k.server.kill()
 		// A request may be read a little after its sender has died.
 		now := time.Now()
@@ -149,7 +152,7 @@ func (k *killing) settled(n int, after time.Time) bool {
 // judge compares what happened with what the oracle saw.
 func (k *killing) judge() {
 	t, r := k.t, k.oracle.Report()
-	explained := 0
+	explained, answered := 0, 0
 	for _, name := range k.lost {
 		cut, ok := k.oracle.Cut(name)
 		switch {
@@ -159,10 +162,15 @@ func (k *killing) judge() {
 			t.Errorf("%s is lost and nobody died while its last rotation was under way, from %v to %v", name, cut.Start, cut.End)
 		default:
 			explained++
+			if !cut.Explains(k.orders, 0) {
+				answered++ // the answer had left the provider when the kill was sent
+			}
 		}
 	}
-	t.Logf("%s: %d kills, %d rotations, %d sends, %d tokens used, %d grants of %d lost, %d of them explained by a cut",
-		k.policy, kills, r.Rotations, r.Sends, k.used.Load(), len(k.lost), killGrants, explained)
+	t.Logf("%s: %d kills, %d rotations, %d sends (%d repeated one whose answer was cut off), %d answers recovered from the journal, "+
+		"%d tokens used; %d grants of %d lost, %d of them explained by a cut, %d of those after the answer was written",
+		k.policy, kills, r.Rotations, r.Sends, repeated(k.oracle.Sends()), k.recovered(), k.used.Load(),
+		len(k.lost), killGrants, explained, answered)
 	if k.policy != oracle.Strict && len(k.lost) > 0 {
 		t.Errorf("lost %v under %s", k.lost, k.policy)
 	}
@@ -183,6 +191,36 @@ func (k *killing) judge() {
 	if r.Rotations < kills {
 		t.Errorf("only %d rotations in %d lives: the test proves little", r.Rotations, kills)
 	}
+}
+
+// recovered counts the answers that a process found in the journal of one that
+// was killed.
+func (k *killing) recovered() int {
+	n := 0
+	for e, err := range client.All(func(cursor string) (client.Page[client.Event], error) {
+		return k.server.Events(k.t.Context(), client.EventFilter{Types: []string{"grant.refreshed"}, Limit: 1000, Cursor: cursor})
+	}) {
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		if e.Data["recovered"] == "journal" {
+			n++
+		}
+	}
+	return n
+}
+
+// repeated counts refresh tokens that were presented again.
+func repeated(sends []oracle.Send) int {
+	n, seen := 0, map[oracle.Send]bool{}
+	for _, s := range sends {
+		id := oracle.Send{Grant: s.Grant, Generation: s.Generation}
+		if seen[id] {
+			n++
+		}
+		seen[id] = true
+	}
+	return n
 }
 
 // wentBack counts refresh tokens that were presented although a later one of the

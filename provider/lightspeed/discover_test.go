@@ -136,8 +136,10 @@ func TestPagesAreReadUntilTheLast(t *testing.T) {
 func TestErrorsQuoteNoBody(t *testing.T) {
 	const canary = "c4nary-secret"
 	tests := map[string]http.HandlerFunc{
-		"401":          func(w http.ResponseWriter, _ *http.Request) { http.Error(w, canary, http.StatusUnauthorized) },
-		"a redirect":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example/"+canary, http.StatusFound) },
+		"401": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, canary, http.StatusUnauthorized) },
+		"a redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://evil.example/"+canary, http.StatusFound)
+		},
 		"a web page":   func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "<html>"+canary) },
 		"no JSON":      func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"`+canary) },
 		"a bare array": func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `["`+canary+`"]`) },
