@@ -249,7 +249,7 @@ func (s *snapshot) finish(now time.Time) {
 				Connection: s.connection.ID, Grant: h.grant.ID, Fingerprint: h.cred.AccessToken.Fingerprint(),
 				Expiry: h.grant.ExpiresAt, Locations: h.locations,
 			},
-			Key: s.connection.Key, App: s.connection.App, State: s.connection.Status.State,
+			Key: s.connection.Key, App: s.connection.App, State: s.connection.Status.State, IssuedAt: h.grant.IssuedAt,
 		}
 		if h.grant.Status.State == grant.Degraded {
 			h.handout.Warnings = append(h.handout.Warnings, string(h.grant.Status.Reason))

@@ -168,6 +168,9 @@ func (m *Manager) disconnectGrant(ctx context.Context, c grant.Connection, grant
 		if err != nil {
 			return err
 		}
+		if sealed == nil { // disconnected since it was listed
+			return nil
+		}
 		cred, err := m.open(g, sealed)
 		if err != nil {
 			return err

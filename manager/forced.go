@@ -119,7 +119,7 @@ func (m *Manager) still(op string, ref grant.Ref, s *snapshot, h *held, warning 
 	if !grant.Serve(m.c.Now(), h.grant.ExpiresAt, defaultMinValid) {
 		return nil, temporary(op, ref.String(), h.grant.Status.Reason, 2*time.Second, "the token has ended and could not be renewed yet")
 	}
-	return &Handout{Token: h.handout.Token, Key: s.connection.Key, App: s.connection.App, State: s.connection.Status.State,
+	return &Handout{Token: h.handout.Token, Key: s.connection.Key, App: s.connection.App, State: s.connection.Status.State, IssuedAt: h.grant.IssuedAt,
 		Warnings: append([]string{warning}, h.handout.Warnings...)}, nil
 }
 

@@ -52,6 +52,7 @@ type Handout struct {
 	Token    evergrant.Token
 	Key, App string
 	State    grant.State
+	IssuedAt time.Time // when the token was asked for
 	Warnings []string
 
 	memo sync.Once

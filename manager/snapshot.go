@@ -107,6 +107,9 @@ func (m *Manager) hold(ctx context.Context, grantID string) (h held, degraded bo
 	if err != nil {
 		return held{}, false, err
 	}
+	if sealed == nil { // disconnected since it was listed
+		return held{}, false, store.ErrNotFound
+	}
 	cred, err := m.open(g, sealed)
 	if err != nil {
 		return held{}, false, err

@@ -57,7 +57,11 @@ func (s *server) serveToken(c *call) {
 		return
 	}
 	writeHandout(c.w, h, now)
-	s.c.Metrics.TokenRequest(h.App, "held", now.Sub(c.began))
+	result := "held"
+	if h.IssuedAt.After(c.began) {
+		result = "refreshed" // for this caller, or one it waited with
+	}
+	s.c.Metrics.TokenRequest(h.App, result, now.Sub(c.began))
 }
 
 // countRefused counts a token request that was refused. A request that names no
