@@ -103,7 +103,7 @@ func (m *Manager) RejectHandout(ctx context.Context, ref grant.Ref, fingerprint 
 	case errors.Is(err, refresh.ErrFailed) && res.Grant.ID != "" && !res.Grant.Status.State.Live():
 		return m.Handout(ctx, ref, evergrant.TokenOptions{})
 	}
-	reason := res.Grant.Status.Reason
+	reason := failure(res.Grant)
 	if reason == "" || reason == grant.OK {
 		reason = grant.ProviderUnavailable
 	}
@@ -111,6 +111,15 @@ func (m *Manager) RejectHandout(ctx context.Context, ref grant.Ref, fingerprint 
 		reason = incident
 	}
 	return m.still(op, ref, s, h, string(reason))
+}
+
+// failure is why a refresh brought nothing: the grant's reason, or the refusal
+// that is not yet proof of its death and so has not changed its status.
+func failure(g grant.Grant) grant.Reason {
+	if g.Status.Reason == grant.OK && g.Refusals > 0 {
+		return grant.RefreshRejected
+	}
+	return g.Status.Reason
 }
 
 // still answers with the current token and a warning, or, if that has ended,
@@ -169,7 +178,7 @@ func (m *Manager) refreshOne(ctx context.Context, out *RefreshResult, grants []g
 		out.Refreshed = err == nil
 		out.RetryAfter = res.RetryAfter
 		if res.Grant.ID != "" {
-			out.Reason = res.Grant.Status.Reason
+			out.Reason = failure(res.Grant)
 		}
 		if incident, _ := m.engine.Incident(g.App); incident != grant.OK {
 			out.Reason = incident

@@ -95,7 +95,11 @@ func (m *Manager) read(ctx context.Context, c grant.Connection) (*snapshot, erro
 	s.connection.Status = m.overlay(c.App, c.Status)
 	s.finish(m.c.Now())
 	for i := range s.grants {
-		s.grants[i].handout.State = m.overlay(c.App, s.connection.Status).State
+		g, h := s.grants[i].grant, s.grants[i].handout
+		h.State = m.overlay(c.App, s.connection.Status).State
+		if shown := m.overlay(c.App, g.Status); shown.Reason != g.Status.Reason {
+			h.Warnings = append(h.Warnings, string(shown.Reason)) // the app's refreshes fail, this grant's next one too
+		}
 	}
 	return s, nil
 }

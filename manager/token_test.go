@@ -2,6 +2,7 @@ package manager_test
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -215,6 +216,10 @@ func TestRefusedAppIsOneIncidentAndHealsByItself(t *testing.T) {
 		if n := k.count(grant.EventAppRejected); n != 1 {
 			t.Errorf("%d events for one incident", n)
 		}
+		// A token that needs no refresh yet is served, and the caller warned.
+		if h := k.token(k.adopt("late")); h.State != grant.Degraded || !slices.Equal(h.Warnings, []string{string(grant.AppCredentialsRejected)}) {
+			t.Errorf("a good token of the refused app: %s, warnings %q", h.State, h.Warnings)
+		}
 		refuse = false
 		k.sleep(15 * time.Second)
 		for _, ref := range refs {
@@ -224,6 +229,46 @@ func TestRefusedAppIsOneIncidentAndHealsByItself(t *testing.T) {
 		}
 		if n := k.count(grant.EventAppAccepted); n != 1 {
 			t.Errorf("%d events for one recovery", n)
+		}
+	})
+}
+
+func TestProviderTroubleEndsWithinFifteenSecondsUnderEveryPolicy(t *testing.T) {
+	for _, rotation := range []string{oracle.Static, oracle.Grace, oracle.RetireOnUse, oracle.Strict, oracle.FamilyKill} {
+		for name, fault := range map[string]oracle.Fault{
+			"server error":   {Status: 500},
+			"captive portal": {Status: 200, Body: "<html>welcome</html>"},
+			"slow down":      {Status: 429},
+		} {
+			t.Run(rotation+", "+name, func(t *testing.T) {
+				bubble(t, kitOptions{oracle: oracle.Options{Rotation: rotation, Window: time.Minute}}, func(t *testing.T, k *kit) {
+					ref := k.adopt("cafe") // its access token lives for another hour
+					k.oracle.SetFault(func(oracle.Send) oracle.Fault { return fault })
+					if r, err := k.Refresh(t.Context(), ref); err != nil || r[0].Refreshed {
+						t.Fatalf("%v, %v", r, err)
+					}
+					k.sleep(time.Minute)
+					k.oracle.SetFault(nil)
+					k.sleep(15 * time.Second)
+					if got := k.status(ref); got.State != grant.Connected {
+						t.Errorf("15 s after the provider came back it is %s/%s", got.State, got.Reason)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestAFirstRefusalIsNamedToWhoeverAskedForTheRefresh(t *testing.T) {
+	bubble(t, kitOptions{oracle: oracle.Options{Rotation: oracle.FamilyKill}}, func(t *testing.T, k *kit) {
+		ref := k.adopt("cafe")
+		k.oracle.SetFault(func(oracle.Send) oracle.Fault { return oracle.Fault{Status: 400, Body: `{"error":"invalid_grant"}`} })
+		r, err := k.Refresh(t.Context(), ref)
+		if err != nil || r[0].Refreshed || r[0].Reason != grant.RefreshRejected || r[0].RetryAfter != 10*time.Second {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if got := k.status(ref); got.State != grant.Connected {
+			t.Errorf("one refusal made it %s/%s", got.State, got.Reason)
 		}
 	})
 }

@@ -70,8 +70,9 @@ const (
 	// before the same refresh token is sent again.
 	settle = 2 * time.Second
 	// lastMoments is how little life the old access token may have left before a
-	// probe that could kill it is sent.
-	lastMoments = 5 * time.Second
+	// probe that could kill it is sent: five seconds as the provider counts, which
+	// takes no skew off.
+	lastMoments = 5*time.Second - Skew
 	// minDueGap keeps a token that is stale on arrival from becoming a hot loop.
 	minDueGap = 5 * time.Second
 )

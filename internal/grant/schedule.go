@@ -65,14 +65,13 @@ func (p Policy) accessLife(stated time.Duration) time.Duration {
 	return min(max(stated, 2*time.Second), MaxLifetime)
 }
 
-// window is how long before expiry a renewal may start. It never takes more
-// than half of a short token's life.
+// window is how long before expiry a renewal may start. Of a short token's life
+// it takes half at most, or three quarters if somebody asked for so much.
 func (p Policy) window(life time.Duration) time.Duration {
-	w := p.RefreshWindow
-	if w <= 0 {
-		w = min(max(life/10, 30*time.Second), 15*time.Minute)
+	if p.RefreshWindow > 0 {
+		return min(p.RefreshWindow, life-life/4)
 	}
-	return min(w, life/2)
+	return min(max(life/10, 30*time.Second), 15*time.Minute, life/2)
 }
 
 // WindowStart is when the renewal of credentials that were asked for at asked

@@ -28,14 +28,14 @@ func drawPolicy(t *rapid.T) grant.Policy {
 	}
 }
 
-// window is the refresh window of the contract: the configured one, or a tenth
-// of the life within 30 s and 15 min, and at most half of the life.
+// window is the refresh window of the contract: the configured one, if the token
+// lives a third longer, or a tenth of the life within 30 s and 15 min, and at
+// most half of the life.
 func window(p grant.Policy, life time.Duration) time.Duration {
-	w := p.RefreshWindow
-	if w == 0 {
-		w = min(max(life/10, 30*time.Second), 15*time.Minute)
+	if w := p.RefreshWindow; w > 0 {
+		return min(w, life*3/4)
 	}
-	return min(w, life/2)
+	return min(max(life/10, 30*time.Second), 15*time.Minute, life/2)
 }
 
 func TestARenewalIsDueInTheFirstHalfOfItsWindow(t *testing.T) {

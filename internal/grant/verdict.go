@@ -18,8 +18,9 @@ const (
 	// Throttled: the provider asks to come back later. Nothing was spent.
 	Throttled
 	// Unclear: a complete answer that says nothing about the grant, such as a
-	// 500 or a captive portal's page. The token may or may not be spent, but no
-	// request is under way any more.
+	// 500 or a captive portal's page. The provider is at fault and most likely
+	// spent nothing, and no request is under way any more: unlike after a lost
+	// answer, waiting protects nothing, so every policy sends again.
 	Unclear
 	// Lost: the request may have arrived and no complete answer came back.
 	Lost
@@ -95,8 +96,8 @@ const (
 // is as it was when the attempt was opened.
 //
 // Death needs proof: a refusal counts only when it came twice for the same
-// credentials and far enough apart, or when it answers the resend of a refresh
-// token that may already have been spent and whose policy allows one probe.
+// credentials and far enough apart, or when it answers the probe of a refresh
+// token whose answer was lost and whose policy allows one probe.
 func (p Policy) Judge(g Grant, f Facts) Verdict {
 	retry := f.Now.Add(Backoff(g.Failures, f.Spread))
 	v := Verdict{Refusals: g.Refusals, RefusedAt: g.RefusedAt}
@@ -114,9 +115,6 @@ func (p Policy) Judge(g Grant, f Facts) Verdict {
 		v.Action, v.Reason, v.Next, v.PauseApp = unspent(g), g.Status.Reason, retry, true
 	case Unclear:
 		v.Action, v.Reason, v.Next = Hold, ProviderUnavailable, retry
-		if p.Rotation.reuseKills() {
-			v.Next = latest(retry, g.ExpiresAt.Add(-lastMoments))
-		}
 	default: // Lost, and anything a later version forgets to judge
 		v.Action, v.Reason, v.Next = Hold, AnswerLost, f.Now.Add(resendSoon)
 		if p.Rotation.SingleUse() {
@@ -147,7 +145,8 @@ func (g Grant) resent() bool { return g.Attempt != nil && g.Attempt.Kind == Rese
 
 // refused judges a definitive refusal.
 func (p Policy) refused(g Grant, f Facts) Verdict {
-	if g.resent() && p.Rotation.SingleUse() {
+	// A provider that had trouble a moment ago has to say it twice.
+	if g.resent() && p.Rotation.SingleUse() && g.Status.Reason != ProviderUnavailable {
 		return Verdict{Action: Die, Reason: RotationLost, Refusals: g.Refusals + 1, RefusedAt: f.Now}
 	}
 	apart := confirmLive

@@ -30,7 +30,7 @@ func TestJudge(t *testing.T) {
 	t.Parallel()
 	const (
 		s     = time.Second
-		guard = time.Hour - 5*s // until the access token is nearly worthless
+		guard = time.Hour - 4*s // until the access token is nearly worthless: 5 s of it left, one of them skew
 	)
 	first, resend := []grant.AttemptKind{grant.FirstSend}, []grant.AttemptKind{grant.Resend}
 	both := []grant.AttemptKind{grant.FirstSend, grant.Resend}
@@ -59,9 +59,7 @@ func TestJudge(t *testing.T) {
 		{grant.Refused, resend, strict, grant.Die, grant.RotationLost, 0},
 		{grant.Refused, resend, killers, grant.Die, grant.RotationLost, 0},
 
-		{grant.Unclear, both, kind, grant.Hold, grant.ProviderUnavailable, s},
-		{grant.Unclear, both, strict, grant.Hold, grant.ProviderUnavailable, s},
-		{grant.Unclear, both, killers, grant.Hold, grant.ProviderUnavailable, guard},
+		{grant.Unclear, both, rotations, grant.Hold, grant.ProviderUnavailable, s},
 
 		{grant.Lost, both, kind, grant.Hold, grant.AnswerLost, s},
 		{grant.Lost, both, strict, grant.Hold, grant.AnswerLost, 17 * s}, // 20 s after opening
@@ -139,6 +137,24 @@ func TestASecondRefusalProvesDeathIfItIsFarEnoughFromTheFirst(t *testing.T) {
 	}
 }
 
+func TestAfterProviderTroubleEveryPolicyNeedsTwoRefusals(t *testing.T) {
+	t.Parallel()
+	for _, r := range rotations {
+		g := judged(grant.Resend)
+		g.Status = grant.StatusOf(grant.ProviderUnavailable, now.Add(-time.Second))
+		p := grant.Policy{Rotation: r}
+		got := p.Judge(g, grant.Facts{Outcome: grant.Refused, Now: now})
+		want := grant.Verdict{Action: grant.Hold, Reason: grant.ProviderUnavailable, Next: now.Add(10 * time.Second), Refusals: 1, RefusedAt: now}
+		if got != want {
+			t.Errorf("%s, first refusal:\n got %+v\nwant %+v", r, got, want)
+		}
+		g.Refusals, g.RefusedAt = got.Refusals, got.RefusedAt
+		if got := p.Judge(g, grant.Facts{Outcome: grant.Refused, Now: now.Add(10 * time.Second)}); got.Action != grant.Die {
+			t.Errorf("%s, second refusal: %+v", r, got)
+		}
+	}
+}
+
 func TestRetryAfterIsObeyedUpToAnHour(t *testing.T) {
 	t.Parallel()
 	for asked, want := range map[time.Duration]time.Duration{
@@ -157,7 +173,7 @@ func TestRetryAfterIsObeyedUpToAnHour(t *testing.T) {
 // TestJudgeNeverBreaksItsRules draws grants in any condition.
 func TestJudgeNeverBreaksItsRules(t *testing.T) {
 	t.Parallel()
-	reasons := []grant.Reason{grant.OK, grant.Network, grant.AnswerLost, grant.RateLimited}
+	reasons := []grant.Reason{grant.OK, grant.Network, grant.AnswerLost, grant.RateLimited, grant.ProviderUnavailable}
 	rapid.Check(t, func(t *rapid.T) {
 		around := func(label string) time.Time {
 			return now.Add(time.Duration(rapid.Int64Range(-3600, 3600).Draw(t, label)) * time.Second)

@@ -180,9 +180,9 @@ func (a *attempt) granted(ans oauth.Answer) (Result, error) {
 	tok, err := oauth.ParseToken(ans)
 	if err != nil {
 		// Tokens we cannot use, and a refresh token that is gone: keep the answer
-		// and treat it like any other that says nothing.
+		// and treat it like one that never came.
 		a.park(g, ans)
-		return a.refused(oauth.Result{Outcome: grant.Unclear, Description: err.Error()})
+		return a.refused(oauth.Result{Outcome: grant.Lost, Description: err.Error()})
 	}
 	r, cred, err := e.renewal(a.l.app.Policy, g, a.cred, tok, ans.SentAt)
 	if err != nil {
