@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -129,7 +130,7 @@ func (m *Manager) still(op string, ref grant.Ref, s *snapshot, h *held, warning 
 		return nil, temporary(op, ref.String(), h.grant.Status.Reason, 2*time.Second, "the token has ended and could not be renewed yet")
 	}
 	return &Handout{Token: h.handout.Token, Key: s.connection.Key, App: s.connection.App, State: s.connection.Status.State, IssuedAt: h.grant.IssuedAt,
-		Warnings: append([]string{warning}, h.handout.Warnings...)}, nil
+		Warnings: append([]string{warning}, slices.DeleteFunc(slices.Clone(h.handout.Warnings), func(w string) bool { return w == warning })...)}, nil
 }
 
 // Refresh forces a refresh of every live grant of the connection and waits for
