@@ -22,7 +22,7 @@ func (s *Service) message(l grant.Link, app *provider.App, url string) (subject,
 		what = fmt.Sprintf("%s does not see every location of %s yet. Please let somebody who can see them in %s open this link.", brand, name, login)
 	default:
 		subject = fmt.Sprintf("%s: please connect %s to %s", capital(name), login, brand)
-		what = fmt.Sprintf("Please connect the %s account of %s to %s.", login, name, brand)
+		what = fmt.Sprintf("Please connect the account of %s at %s to %s.", name, login, brand)
 	}
 
 	var b strings.Builder
