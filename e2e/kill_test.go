@@ -67,7 +67,8 @@ func (k *killing) run() {
 	}
 	calling, stop := context.WithCancel(k.t.Context())
 	called := make(chan struct{})
-	go func() { defer close(called); k.call(calling, k.choices.Uint64()) }()
+	choices := k.choices.Uint64()
+	go func() { defer close(called); k.call(calling, choices) }()
 	for range kills {
 		k.wait(50*time.Millisecond + time.Duration(k.choices.Int64N(int64(850*time.Millisecond))))
 		k.orders = append(k.orders, time.Now())

@@ -200,12 +200,8 @@ func TestRefusedAppIsOneIncidentAndHealsByItself(t *testing.T) {
 		for _, key := range []string{"a", "b", "c", "d", "e"} {
 			refs = append(refs, k.adopt(key))
 		}
-		refuse := true
 		k.oracle.SetFault(func(oracle.Send) oracle.Fault {
-			if refuse {
-				return oracle.Fault{Status: 401, Body: `{"error":"invalid_client"}`}
-			}
-			return oracle.Fault{}
+			return oracle.Fault{Status: 401, Body: `{"error":"invalid_client"}`}
 		})
 		k.sleep(time.Hour + time.Minute)
 		for _, ref := range refs {
@@ -220,7 +216,7 @@ func TestRefusedAppIsOneIncidentAndHealsByItself(t *testing.T) {
 		if h := k.token(k.adopt("late")); h.State != grant.Degraded || !slices.Equal(h.Warnings, []string{string(grant.AppCredentialsRejected)}) {
 			t.Errorf("a good token of the refused app: %s, warnings %q", h.State, h.Warnings)
 		}
-		refuse = false
+		k.oracle.SetFault(nil)
 		k.sleep(15 * time.Second)
 		for _, ref := range refs {
 			if h := k.token(ref); !k.oracle.AccessValid(h.Token.AccessToken) || h.State != grant.Connected {
