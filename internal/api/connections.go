@@ -241,7 +241,11 @@ const (
 	maxLocation = 128
 	maxRequired = 10000
 	maxSeconds  = 100 * 365 * 24 * 3600
+	maxToken    = 64 << 10 // as of a provider's access token
 )
+
+// tokenType is the one type of access tokens there is (RFC 6750).
+const tokenType = "Bearer"
 
 // address reads a ref that must be an address.
 func (f *fields) address(field, s string) grant.Ref {
@@ -300,9 +304,17 @@ func (f *fields) adoption(t *adoption) *manager.Adoption {
 	if t.ExpiresIn != 0 && t.ExpiresAt != "" {
 		f.add("tokens.expires_in", "give expires_at or expires_in, not both")
 	}
+	// The same as of a provider's answer: what cannot be in a header would only
+	// fail later, or be another header.
+	if len(t.AccessToken) > maxToken || strings.ContainsFunc(t.AccessToken, func(r rune) bool { return r < ' ' || r > '~' }) {
+		f.add("tokens.access_token", "at most %d printable ASCII characters", maxToken)
+	}
+	if t.TokenType != "" && !strings.EqualFold(t.TokenType, tokenType) && !strings.EqualFold(t.TokenType, "BearerToken") {
+		f.add("tokens.token_type", "only %s is supported", tokenType)
+	}
 	return &manager.Adoption{
 		AccessToken: secret.New(t.AccessToken), RefreshToken: secret.New(t.RefreshToken),
-		TokenType: t.TokenType, Scope: t.Scope,
+		TokenType: tokenType, Scope: t.Scope,
 		ExpiresAt: f.time("tokens.expires_at", t.ExpiresAt), ExpiresIn: time.Duration(t.ExpiresIn) * time.Second,
 		RefreshExpiresAt: f.time("tokens.refresh_expires_at", t.RefreshExpiresAt), Variables: t.Variables,
 	}

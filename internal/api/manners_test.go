@@ -46,6 +46,8 @@ func TestEveryMalformedRequestNamesItsFault(t *testing.T) {
 			`"field":"tokens.expires_in","message":"it must be a whole number, not a number"`},
 		{"tokens that are empty", "POST", conns, `{"ref":"a@k-series","tokens":{}}`, 400, "invalid_request", `"field":"tokens"`},
 		{"two lives of a token", "POST", conns, `{"ref":"a@k-series","tokens":{"access_token":"x","expires_in":5,"expires_at":"2099-01-01T00:00:00Z"}}`, 400, "invalid_request", "not both"},
+		{"an access token that breaks a header", "POST", conns, `{"ref":"a@k-series","tokens":{"access_token":"x\nX-Evil: y"}}`, 400, "invalid_request", `"field":"tokens.access_token"`},
+		{"a token of another type", "POST", conns, `{"ref":"a@k-series","tokens":{"access_token":"x","token_type":"mac"}}`, 400, "invalid_request", `"field":"tokens.token_type"`},
 		{"a time that is none", "POST", conns, `{"ref":"a@k-series","tokens":{"access_token":"x","expires_at":"tomorrow"}}`, 400, "invalid_request", `"field":"tokens.expires_at"`},
 		{"an id where an address is needed", "POST", conns, `{"ref":"conn_01"}`, 400, "invalid_request", "not an id"},
 		{"an app that is none", "POST", conns, `{"ref":"a@none"}`, 400, "invalid_request", `"field":"ref"`},
