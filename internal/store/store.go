@@ -294,7 +294,15 @@ type LinkFilter struct {
 	Keys         []string
 }
 
-// Events keeps the log.
+// How long the log keeps its events. Refreshes are most of it and tell little
+// once they are old.
+const (
+	KeepRefreshed = 7 * 24 * time.Hour // events of type grant.refreshed
+	KeepEvents    = 400 * 24 * time.Hour
+)
+
+// Events keeps the log. Events older than KeepRefreshed or KeepEvents go by
+// themselves, some time after newer ones are added.
 type Events interface {
 	// AppendEvents adds events that belong to no other change.
 	AppendEvents(ctx context.Context, events ...grant.Event) error

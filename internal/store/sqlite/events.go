@@ -49,6 +49,7 @@ func (t *tx) emit(about subject, events ...grant.Event) error {
 			return err
 		}
 		t.w.lastEvent = n
+		t.w.trimmer.since++
 		t.events = append(t.events, e)
 	}
 	return nil

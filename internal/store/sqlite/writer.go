@@ -26,6 +26,7 @@ type writer struct {
 	stmts     map[string]*sql.Stmt // by their text, which is always a constant
 	now       func() time.Time
 	lastEvent int64
+	trimmer   trimmer
 	published func([]grant.Event)
 
 	ops     chan *op // not buffered: an op that was received will be run
@@ -55,6 +56,7 @@ func newWriter(conn *sql.Conn, now func() time.Time, lastEvent int64, published 
 		stmts:     make(map[string]*sql.Stmt),
 		now:       now,
 		lastEvent: lastEvent,
+		trimmer:   newTrimmer(),
 		published: published,
 		ops:       make(chan *op),
 		closing:   make(chan struct{}),
@@ -101,6 +103,7 @@ func (w *writer) loop() {
 		for _, o := range group {
 			close(o.done)
 		}
+		w.trim()
 	}
 }
 

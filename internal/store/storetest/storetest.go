@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) store.Store
 		"links":          linkTests(),
 		"authorizations": authorizationTests(),
 		"events":         eventTests(),
+		"retention":      retentionTests(),
 		"keys":           keyTests(),
 		"contention":     contentionTests(),
 		"model":          modelTests(),
