@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/fault"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/issue"
 	"github.com/evergrant/evergrant/internal/oauth"
@@ -27,7 +28,9 @@ func (s *Service) exchange(ctx context.Context, v visit, a grant.Authorization, 
 	}
 	defer slot.Release()
 
+	_ = fault.Point("connect.before-send")
 	ans, res := s.send(ctx, v, t, a.RedirectURI, code)
+	_ = fault.Point("connect.received")
 	if ans.Status/100 != 2 { // no tokens in it
 		p, _ := s.settle(ctx, v, a, ans, res)
 		return p
@@ -41,7 +44,9 @@ func (s *Service) exchange(ctx context.Context, v visit, a grant.Authorization, 
 	if err := keep(ctx, slot, entry); err != nil {
 		log.ErrorContext(ctx, "the answer to a code exchange is not in the spool", "err", err)
 	}
+	_ = fault.Point("connect.spooled")
 	p, err := s.settle(ctx, v, a, ans, res)
+	_ = fault.Point("connect.issued")
 	if err != nil {
 		log.ErrorContext(ctx, "tokens just issued are not stored yet; they wait in the spool", "err", err)
 		s.storeLater(entry, slot)
@@ -144,7 +149,7 @@ func (s *Service) issue(ctx context.Context, r issue.Request) (issue.Result, err
 	until := time.NewTimer(s.patience.save)
 	defer until.Stop()
 	for wait := first; ; wait = min(2*wait, most) {
-		res, err := s.c.Issuer.Issue(ctx, r)
+		res, err := s.issueOnce(ctx, r)
 		if !errors.Is(err, store.ErrUnavailable) {
 			return res, err
 		}
@@ -159,6 +164,13 @@ func (s *Service) issue(ctx context.Context, r issue.Request) (issue.Result, err
 			return res, err
 		}
 	}
+}
+
+func (s *Service) issueOnce(ctx context.Context, r issue.Request) (issue.Result, error) {
+	if err := fault.Point("connect.before-issue"); err != nil {
+		return issue.Result{}, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	return s.c.Issuer.Issue(ctx, r)
 }
 
 // finished says what a link came to that somebody else finished.

@@ -21,10 +21,11 @@ type pkg struct {
 	Deps       []string // transitive
 }
 
-// list asks go list about every package of the module, without tests.
-func list(t *testing.T) map[string]pkg {
+// list asks go list about every package of the module, without tests, as it is
+// built with the given tags.
+func list(t *testing.T, tags ...string) map[string]pkg {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Imports,Deps", "./...")
+	cmd := exec.Command("go", "list", "-deps", "-tags="+strings.Join(tags, ","), "-json=ImportPath,Imports,Deps", "./...")
 	cmd.Dir = "../.."
 	out, err := cmd.Output()
 	if err != nil {
@@ -71,6 +72,7 @@ func TestLayers(t *testing.T) {
 		reason string
 	}{
 		"internal/secret":     {nil, "a secret is below everything"},
+		"internal/fault":      {nil, "a fault point is nothing in what ships, so it may need nothing"},
 		"internal/grant":      {[]string{"internal/secret"}, domain},
 		"internal/access":     {[]string{"internal/grant", "internal/secret"}, domain},
 		"internal/oauth":      {[]string{"internal/grant", "internal/secret"}, wire},
@@ -78,22 +80,22 @@ func TestLayers(t *testing.T) {
 		"internal/event":      {[]string{"internal/grant"}, "the hub passes events on; it reads no store"},
 		"internal/telemetry":  {nil, "metrics know names and numbers"},
 		"internal/seal":       {[]string{"internal/secret", "internal/store"}, "sealing needs a place for the wrapped key and nothing else"},
-		"internal/spool":      {[]string{"internal/grant", "internal/oauth", "internal/seal"}, "the journal must open when the store does not"},
+		"internal/spool":      {[]string{"internal/fault", "internal/grant", "internal/oauth", "internal/seal"}, "the journal must open when the store does not"},
 		"provider":            {[]string{"internal/grant", "internal/oauth", "internal/secret"}, "a recipe is data; it cannot reach the store"},
 		"provider/lightspeed": {[]string{"provider", "internal/grant", "internal/oauth"}, "a recipe is data; it cannot reach the store"},
 		"provider/builtin":    {[]string{"provider", "provider/lightspeed"}, "the catalogue lists recipes"},
 		"internal/issue":      {[]string{"internal/grant", "internal/oauth", "internal/seal", "internal/store", "provider"}, engine},
-		"internal/refresh": {[]string{"internal/grant", "internal/oauth", "internal/seal", "internal/spool", "internal/store",
+		"internal/refresh": {[]string{"internal/fault", "internal/grant", "internal/oauth", "internal/seal", "internal/spool", "internal/store",
 			"internal/telemetry", "provider"}, engine},
 		"manager": {[]string{".", "internal/event", "internal/grant", "internal/issue", "internal/oauth", "internal/refresh",
 			"internal/seal", "internal/secret", "internal/spool", "internal/store", "internal/telemetry", "provider"}, engine},
-		"internal/connect": {[]string{".", "internal/grant", "internal/issue", "internal/oauth", "internal/seal", "internal/secret",
+		"internal/connect": {[]string{".", "internal/fault", "internal/grant", "internal/issue", "internal/oauth", "internal/seal", "internal/secret",
 			"internal/spool", "internal/store", "provider"}, "merchants' pages must be mountable in another program"},
 		"internal/api": {[]string{".", "manager", "internal/access", "internal/connect", "internal/grant", "internal/secret",
 			"internal/store", "internal/telemetry", "provider"}, edge},
 		"internal/config": {[]string{"internal/access", "internal/connect", "internal/grant", "internal/oauth", "internal/seal",
 			"internal/secret", "provider", "provider/builtin"}, "a configuration is read, not run"},
-		"internal/store/sqlite": {[]string{"internal/access", "internal/grant", "internal/store"}, store},
+		"internal/store/sqlite": {[]string{"internal/access", "internal/fault", "internal/grant", "internal/store"}, store},
 		"client":                {[]string{"."}, "importing the client must not pull in a database driver or the engine"},
 		".":                     {nil, "the root package is the words every importer needs"},
 		"sandbox":               {nil, "the sandbox judges the engine, so it shares no code with it"},
@@ -101,21 +103,33 @@ func TestLayers(t *testing.T) {
 	// Test helpers and the programs that wire everything; see the other tests.
 	free := []string{"internal/app", "internal/cli", "cmd/evergrant"}
 
-	for path, p := range list(t) {
+	held := func(path string, p pkg) {
 		rel, ok := ours(path)
 		if !ok || slices.Contains(free, rel) || isHelper(rel) {
-			continue
+			return
 		}
 		rule, ok := rules[rel]
 		if !ok {
 			t.Errorf("%s has no rule; decide what it may import and why", rel)
-			continue
+			return
 		}
 		for _, imp := range p.Imports {
 			if dep, ok := ours(imp); ok && !slices.Contains(rule.may, dep) {
 				t.Errorf("%s imports %s: %s", rel, dep, rule.reason)
 			}
 		}
+	}
+	for path, p := range list(t) {
+		held(path, p)
+	}
+	for path, p := range list(t, "faults") {
+		held(path, p)
+	}
+}
+
+func TestFaultsDoNotShip(t *testing.T) {
+	if p := list(t)[module+"/internal/fault"]; len(p.Imports) > 0 {
+		t.Errorf("internal/fault imports %v in a build without the tag faults: there a fault point must be nothing", p.Imports)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/fault"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
@@ -81,6 +82,9 @@ func (l *lane) unsent(c store.Claim, f *flight, room *spool.Slot) {
 // carry sends and deals with what comes back.
 func (a *attempt) carry() (Result, error) {
 	g := a.claim.Grant
+	if err := fault.Point("refresh.claimed"); err != nil {
+		return a.refused(oauth.Result{Outcome: grant.NotSent, Description: err.Error()})
+	}
 	cred, err := a.l.e.unseal(a.claim)
 	if err != nil {
 		return a.fail(grant.Postpone(g, grant.KeyUnavailable, a.began.Add(10*time.Second)), oauth.Result{Outcome: grant.NotSent}, err)
@@ -127,6 +131,9 @@ func (a *attempt) send() (oauth.Answer, error) {
 	if err != nil {
 		return oauth.Answer{}, fmt.Errorf("find the token endpoint: %w", err)
 	}
+	if err := fault.Point("refresh.before-send"); err != nil {
+		return oauth.Answer{}, err
+	}
 	first := a.l.workingSecret()
 	for i := range max(len(app.Secrets), 1) {
 		n := (first + i) % max(len(app.Secrets), 1)
@@ -135,6 +142,7 @@ func (a *attempt) send() (oauth.Answer, error) {
 			Params: oauth.RefreshParams(a.cred.RefreshToken),
 			Fresh:  app.Policy.Rotation.SingleUse(), Timeout: app.Policy.Timeout(),
 		})
+		_ = fault.Point("refresh.received")
 		if ans.Status >= 200 && ans.Status < 300 && len(ans.Body) > 0 {
 			if err := a.journal(ans); err != nil {
 				// Room was reserved, so this is a failing disk. The answer is still in

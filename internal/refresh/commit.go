@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/fault"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
@@ -34,13 +35,13 @@ type renewed struct {
 func (a *attempt) commit(r renewed) (degraded bool, err error) {
 	e := a.l.e
 	ctx := context.WithoutCancel(e.life)
-	err = e.c.Store.Commit(ctx, r.Renewal)
+	err = e.save(ctx, r.Renewal)
 	for started, n := e.c.Now(), 0; err != nil && !errors.Is(err, store.ErrStale) && e.c.Now().Sub(started) < commitPatience; n++ {
 		pause(e.life, 20*time.Millisecond<<min(n, 4))
 		if e.life.Err() != nil {
 			break
 		}
-		err = e.c.Store.Commit(ctx, r.Renewal)
+		err = e.save(ctx, r.Renewal)
 	}
 	switch {
 	case err == nil:
@@ -71,7 +72,7 @@ func (a *attempt) commitLater(r renewed) {
 		if e.life.Err() != nil {
 			return
 		}
-		err := e.c.Store.Commit(context.WithoutCancel(e.life), r.Renewal)
+		err := e.save(context.WithoutCancel(e.life), r.Renewal)
 		switch {
 		case err == nil:
 			a.finish()
@@ -83,6 +84,17 @@ func (a *attempt) commitLater(r renewed) {
 			return
 		}
 	}
+}
+
+// save makes a renewal current in the store. Saving it again changes nothing.
+func (e *Engine) save(ctx context.Context, r store.Renewal) error {
+	if err := fault.Point("refresh.before-commit"); err != nil {
+		return err
+	}
+	if err := e.c.Store.Commit(ctx, r); err != nil {
+		return err
+	}
+	return fault.Point("refresh.committed")
 }
 
 // finish marks the spooled answer as committed.
@@ -120,7 +132,13 @@ func (e *Engine) park(ctx context.Context, grantID, attemptID string, of grant.V
 	if err != nil {
 		return err
 	}
-	return e.c.Store.Park(ctx, store.Orphan{AttemptID: attemptID, GrantID: grantID, Of: of, Sealed: sealed, ParkedAt: e.c.Now()})
+	if err := fault.Point("refresh.before-park"); err != nil {
+		return err
+	}
+	if err := e.c.Store.Park(ctx, store.Orphan{AttemptID: attemptID, GrantID: grantID, Of: of, Sealed: sealed, ParkedAt: e.c.Now()}); err != nil {
+		return err
+	}
+	return fault.Point("refresh.parked")
 }
 
 func orphanSlot(attemptID string, of grant.Version) seal.Slot {

@@ -107,7 +107,7 @@ func (l *lane) demand(f *flight, grantID string, of grant.Version) {
 	}
 	// Not while a batch is being claimed: its flights must be known first.
 	l.claiming.RLock()
-	c, err := e.c.Store.ClaimOne(context.WithoutCancel(e.life), l.claimRequest(1), grantID, of)
+	c, err := l.claimOne(context.WithoutCancel(e.life), grantID, of)
 	if err == nil {
 		e.carry(grantID)
 	}

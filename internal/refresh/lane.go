@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/evergrant/evergrant/internal/fault"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/spool"
 	"github.com/evergrant/evergrant/internal/store"
@@ -196,7 +197,7 @@ func (l *lane) turn(ctx context.Context) time.Duration {
 	}
 
 	l.claiming.Lock()
-	claims, err := l.e.c.Store.Claim(ctx, l.claimRequest(n))
+	claims, err := l.claim(ctx, n)
 	flights := make([]*flight, len(claims))
 	for i, c := range claims {
 		flights[i] = l.e.carry(c.Grant.ID)
@@ -229,6 +230,22 @@ func (l *lane) turn(ctx context.Context) time.Duration {
 	}
 	l.next = time.Time{}
 	return 0
+}
+
+// claim opens attempts on up to n due grants.
+func (l *lane) claim(ctx context.Context, n int) ([]store.Claim, error) {
+	if err := fault.Point("refresh.before-claim"); err != nil {
+		return nil, err
+	}
+	return l.e.c.Store.Claim(ctx, l.claimRequest(n))
+}
+
+// claimOne opens an attempt on the one grant somebody waits for.
+func (l *lane) claimOne(ctx context.Context, grantID string, of grant.Version) (store.Claim, error) {
+	if err := fault.Point("refresh.before-claim"); err != nil {
+		return store.Claim{}, err
+	}
+	return l.e.c.Store.ClaimOne(ctx, l.claimRequest(1), grantID, of)
 }
 
 // idle is how long to sleep because nothing is due, and 0 if something is.

@@ -79,7 +79,7 @@ func (e *Engine) recommit(ctx context.Context, g grant.Grant, ans oauth.Answer) 
 	}
 	r.Events = []grant.Event{{Type: grant.GrantRefreshed, Connection: g.ConnectionID, Grant: g.ID, App: g.App, Reason: grant.OK,
 		Data: map[string]any{"attempt": g.Attempt.ID, "epoch": g.Version.Epoch, "seq": g.Version.Seq + 1, "recovered": "journal"}}}
-	err = e.c.Store.Commit(ctx, r)
+	err = e.save(ctx, r)
 	if errors.Is(err, store.ErrStale) {
 		return false, nil
 	}
@@ -118,7 +118,7 @@ func (a *attempt) adoptOrphan() (Result, bool) {
 		r.Times.DueAt = e.c.Now()
 		r.Events = []grant.Event{{Type: grant.GrantRefreshed, Connection: g.ConnectionID, Grant: g.ID, App: g.App, Reason: grant.OK,
 			Data: map[string]any{"attempt": o.AttemptID, "epoch": g.Version.Epoch, "seq": g.Version.Seq + 1, "recovered": "parked answer"}}}
-		if err := e.c.Store.Commit(ctx, r); err != nil {
+		if err := e.save(ctx, r); err != nil {
 			continue
 		}
 		next := g

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/fault"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/store"
@@ -59,7 +60,7 @@ func (a *attempt) settle(v grant.Verdict, res oauth.Result, events []grant.Event
 		DueAt: v.Next, Status: next.Status, Failures: next.Failures, Refusals: v.Refusals, RefusedAt: v.RefusedAt,
 		Events: events,
 	}
-	err := e.c.Store.Settle(context.WithoutCancel(e.life), s)
+	err := e.record(context.WithoutCancel(e.life), s)
 	switch {
 	case err == nil || errors.Is(err, store.ErrStale):
 		// Stale: consent or a disconnect came between; there is nothing to settle.
@@ -70,6 +71,17 @@ func (a *attempt) settle(v grant.Verdict, res oauth.Result, events []grant.Event
 	}
 	e.c.Metrics.Refreshed(g.App, outcomeLabel(v, res), string(v.Reason), now.Sub(a.began))
 	return next
+}
+
+// record keeps in the store what became of an attempt.
+func (e *Engine) record(ctx context.Context, s store.Settlement) error {
+	if err := fault.Point("refresh.before-settle"); err != nil {
+		return err
+	}
+	if err := e.c.Store.Settle(ctx, s); err != nil {
+		return err
+	}
+	return fault.Point("refresh.settled")
 }
 
 func outcomeLabel(v grant.Verdict, res oauth.Result) string {

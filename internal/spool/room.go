@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evergrant/evergrant/internal/fault"
 )
 
 const (
@@ -148,7 +150,11 @@ func (s *Spool) finish(r *record) error {
 	if r.done {
 		return nil
 	}
-	if _, err := r.seg.f.WriteAt([]byte{stateDone}, r.off+stateAt); err != nil {
+	err := fault.Point("spool.before-done")
+	if err == nil {
+		_, err = r.seg.f.WriteAt([]byte{stateDone}, r.off+stateAt)
+	}
+	if err != nil {
 		return fmt.Errorf("mark spool entry %s as done: %w", r.id, err)
 	}
 	r.done, r.entry = true, nil

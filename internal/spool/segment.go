@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evergrant/evergrant/internal/fault"
 )
 
 // segment is one file of the spool. Spool.mu guards its fields, except that the
@@ -72,13 +74,24 @@ func newSegment(path string, f *os.File, size int64) *segment {
 	g := &segment{path: path, f: f, size: size}
 	g.sync = newSyncer(func() (int64, error) {
 		upTo := g.written.Load() // before the call: what comes later may be missed
-		err := datasync(f)
+		err := flush(f)
 		if err != nil {
 			g.failed.Store(true)
 		}
 		return upTo, err
 	})
 	return g
+}
+
+// flush makes what was written to f survive the loss of power.
+func flush(f *os.File) error {
+	if err := fault.Point("spool.before-sync"); err != nil {
+		return err
+	}
+	if err := datasync(f); err != nil {
+		return err
+	}
+	return fault.Point("spool.synced")
 }
 
 // preallocate takes size bytes of disk for f, which is empty.
@@ -103,7 +116,7 @@ func fill(f *os.File, size int64) error {
 
 // append writes one frame in one system call.
 func (g *segment) append(frame []byte) (off int64, err error) {
-	if _, err := g.f.WriteAt(frame, g.used); err != nil {
+	if err := g.write(frame); err != nil {
 		// What is at used now is unknown: go on in another segment.
 		g.failed.Store(true)
 		return 0, err
@@ -112,6 +125,17 @@ func (g *segment) append(frame []byte) (off int64, err error) {
 	g.used += int64(len(frame))
 	g.written.Store(g.used)
 	return off, nil
+}
+
+// write writes a frame where the next one goes.
+func (g *segment) write(frame []byte) error {
+	if err := fault.Point("spool.before-write"); err != nil {
+		return err
+	}
+	if _, err := g.f.WriteAt(frame, g.used); err != nil {
+		return err
+	}
+	return fault.Point("spool.written")
 }
 
 // left is how many bytes can still be appended.

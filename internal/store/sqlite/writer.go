@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/fault"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/store"
 )
@@ -150,7 +151,7 @@ func (w *writer) try(group []*op) bool {
 		w.rollback()
 		return len(group) == 1
 	}
-	if _, err := w.exec("COMMIT"); err != nil {
+	if err := w.commit(); err != nil {
 		w.rollback()
 		failAll(group, fmt.Errorf("%w: commit: %w", store.ErrUnavailable, err))
 		return true
@@ -159,6 +160,18 @@ func (w *writer) try(group []*op) bool {
 		w.published(t.events)
 	}
 	return true
+}
+
+// commit makes the open transaction durable.
+func (w *writer) commit() error {
+	if err := fault.Point("store.before-commit"); err != nil {
+		return err
+	}
+	if _, err := w.exec("COMMIT"); err != nil {
+		return err
+	}
+	_ = fault.Point("store.committed") // SQLite never reports a failure of what is durable
+	return nil
 }
 
 // failAll gives every change that had no error of its own this one.
