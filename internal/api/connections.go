@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/secret"
 	"github.com/evergrant/evergrant/internal/store"
@@ -82,6 +84,12 @@ func (s *server) listConnections(c *call, _ none) (page[connection], error) {
 	if err != nil {
 		return page[connection]{}, err
 	}
+	for i := range items {
+		// One that was deleted since the page was read stays on it.
+		if err := s.flag(c.r.Context(), &items[i]); err != nil && !errors.Is(err, evergrant.ErrNotFound) {
+			return page[connection]{}, err
+		}
+	}
 	return newPage(c, items, next, wireConnection), nil
 }
 
@@ -128,6 +136,9 @@ func (s *server) getConnection(c *call, _ none) (connection, error) {
 func (s *server) describe(ctx context.Context, c grant.Connection) (connection, error) {
 	grants, err := s.c.Manager.Grants(ctx, grant.Ref{ID: c.ID})
 	if err != nil {
+		return connection{}, err
+	}
+	if err := s.flag(ctx, &c); err != nil {
 		return connection{}, err
 	}
 	w := wireConnection(c)

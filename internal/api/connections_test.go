@@ -227,4 +227,19 @@ func TestCoverageOfAConnection(t *testing.T) {
 	if diff := cmp.Diff([]any{"5", "999"}, p["locations"]); diff != "" {
 		t.Error(diff)
 	}
+
+	// What is missing shows wherever the connection does, and goes with the need.
+	flags := func(want ...any) {
+		t.Helper()
+		one := expect(t, k.Do(admin, "GET", "/v1/connections/biz_1@k-series", ""), 200)
+		list := expect(t, k.Do(admin, "GET", "/v1/connections", ""), 200)["data"].([]any)
+		for _, c := range append(list, one) {
+			if diff := cmp.Diff(append([]any{}, want...), c.(map[string]any)["flags"]); diff != "" {
+				t.Error(diff)
+			}
+		}
+	}
+	flags("locations_missing")
+	expect(t, k.Do(admin, "PATCH", "/v1/connections/biz_1@k-series", `{"required_locations":["310"]}`), 200)
+	flags()
 }

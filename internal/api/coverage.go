@@ -76,6 +76,26 @@ func (s *server) uncovered(ctx context.Context, conn grant.Connection, asked str
 	return missing
 }
 
+// flag adds what the coverage says to a connection's flags: whether a location it
+// must reach is reached by none of its live grants.
+func (s *server) flag(ctx context.Context, c *grant.Connection) error {
+	if !c.Status.State.Live() {
+		return nil // its state says it all
+	}
+	ref := grant.Ref{ID: c.ID}
+	found, err := s.c.Manager.Locations(ctx, ref)
+	if err != nil || len(found)+len(c.RequiredLocations) == 0 {
+		return err
+	}
+	grants, err := s.c.Manager.Grants(ctx, ref)
+	if err != nil {
+		return err
+	}
+	missing := cover(c.RequiredLocations, grants, found).Uncovered
+	c.Flags = grant.SetFlag(c.Flags, grant.LocationsMissing, len(missing) > 0)
+	return nil
+}
+
 // cover computes the coverage of a connection. required nil means every
 // location there is.
 func cover(required []string, grants []grant.Grant, found []grant.Location) coverage {
