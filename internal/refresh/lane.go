@@ -28,6 +28,8 @@ const (
 	glance = 50 * time.Millisecond
 	// batch bounds the attempts opened in one transaction.
 	batch = 64
+	// burst is how much of a second's rate may go out at once.
+	burst = 0.05
 )
 
 // lane is one app's way through the engine: its slots, its rate, its gate.
@@ -57,7 +59,7 @@ func newLane(e *Engine, app *provider.App) *lane {
 		gate: newGate(),
 	}
 	if r := app.Policy.RatePerSecond; r > 0 {
-		l.limiter = rate.NewLimiter(rate.Limit(r), max(1, int(math.Ceil(r/4))))
+		l.limiter = rate.NewLimiter(rate.Limit(r), max(1, int(r*burst)))
 	}
 	return l
 }
@@ -155,6 +157,20 @@ func (l *lane) take(n int) int {
 	return n
 }
 
+// rest is how long to sleep when there was nothing to take: until the rate
+// allows another request. For want of slots it is longer, because a slot that
+// comes free pokes the loop.
+func (l *lane) rest() time.Duration {
+	if l.limiter == nil {
+		return look
+	}
+	missing := 1 - l.limiter.Tokens()
+	if missing <= 0 {
+		return look
+	}
+	return min(time.Duration(math.Ceil(missing/float64(l.limiter.Limit())*float64(time.Second))), look)
+}
+
 func (l *lane) claimRequest(n int) store.ClaimRequest {
 	return store.ClaimRequest{App: l.app.Name, Owner: l.e.owner, Limit: n, Barrier: l.app.Policy.Barrier()}
 }
@@ -186,7 +202,7 @@ func (l *lane) turn(ctx context.Context) time.Duration {
 	}
 	n := l.take(min(batch, l.gate.width()))
 	if n == 0 {
-		return look // a slot that comes free pokes the loop
+		return l.rest()
 	}
 	rooms := l.reserve(n)
 	for range n - len(rooms) {
