@@ -34,6 +34,7 @@ type kit struct {
 	oracle     *oracle.Server
 	store      *sqlite.Store
 	app        *provider.App
+	apps       provider.Apps // app and those beside it
 	dir        string
 	net        *memnet.Listener
 	dial       func(context.Context, string, string) (net.Conn, error)
@@ -50,6 +51,9 @@ type kitOptions struct {
 	real   bool                          // a real socket, for benchmarks; not in a bubble
 	// stopped leaves the engine to be started by the test.
 	stopped bool
+	also    []string         // names of further apps, at the same oracle
+	now     func() time.Time // our clock, if it is not the oracle's
+	log     slog.Handler     // what the manager says; nil discards
 }
 
 // bubble runs a test on fake time with a kit.
@@ -100,9 +104,13 @@ func newKit(t testing.TB, o kitOptions) *kit {
 	if o.app != nil {
 		o.app(&opts)
 	}
-	if k.app, err = provider.NewApp(opts); err != nil {
-		t.Fatal(err)
+	k.apps = provider.Apps{}
+	for _, opts.Name = range append(o.also, opts.Name) {
+		if k.apps[opts.Name], err = provider.NewApp(opts); err != nil {
+			t.Fatal(err)
+		}
 	}
+	k.app = k.apps[opts.Name]
 	k.open(o)
 	k.stop = func() { _ = srv.Close(); _ = k.net.Close() }
 	return k
@@ -111,23 +119,27 @@ func newKit(t testing.TB, o kitOptions) *kit {
 // open starts a manager over the kit's files, as a new process would.
 func (k *kit) open(o kitOptions) {
 	k.t.Helper()
-	hub := event.NewHub(slog.New(slog.DiscardHandler))
+	logger := slog.New(slog.DiscardHandler)
+	if o.log != nil {
+		logger = slog.New(o.log)
+	}
+	hub := event.NewHub(logger)
 	var err error
-	if k.store, err = sqlite.Open(k.t.Context(), sqlite.Options{Path: filepath.Join(k.dir, "db"), Published: hub.Publish}); err != nil {
+	if k.store, err = sqlite.Open(k.t.Context(), sqlite.Options{Path: filepath.Join(k.dir, "db"), Published: hub.Publish, Now: o.now}); err != nil {
 		k.t.Fatal(err)
 	}
-	sp, err := spool.Open(spool.Options{Dir: filepath.Join(k.dir, "spool"), Ring: k.ring, Logger: slog.New(slog.DiscardHandler)})
+	sp, err := spool.Open(spool.Options{Dir: filepath.Join(k.dir, "spool"), Ring: k.ring, Logger: logger, Now: o.now})
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	sender := oauth.NewSender(oauth.SenderConfig{UserAgent: "evergrant-test", DialContext: k.dial})
+	sender := oauth.NewSender(oauth.SenderConfig{UserAgent: "evergrant-test", DialContext: k.dial, Now: o.now})
 	var st store.Store = k.store
 	if o.wrap != nil {
 		st = o.wrap(st)
 	}
 	k.Manager = manager.New(manager.Config{
-		Store: st, Ring: k.ring, Spool: sp, Sender: sender, Apps: provider.Apps{"app": k.app},
-		Hub: hub, Metrics: telemetry.NewMetrics("test"), Logger: slog.New(slog.DiscardHandler),
+		Store: st, Ring: k.ring, Spool: sp, Sender: sender, Apps: k.apps,
+		Hub: hub, Metrics: telemetry.NewMetrics("test"), Logger: logger, Now: o.now,
 	})
 	if !o.stopped {
 		if err := k.Start(k.t.Context()); err != nil {
@@ -152,10 +164,16 @@ func (k *kit) close() {
 // adopt connects a business with tokens the oracle issues out of band.
 func (k *kit) adopt(key string) grant.Ref {
 	k.t.Helper()
-	access, refresh := k.oracle.Issue(key)
-	ref := grant.Ref{Key: key, App: "app"}
+	return k.adoptAt(grant.Ref{Key: key, App: "app"}, time.Hour)
+}
+
+// adoptAt is adopt for any app, with access tokens said to live for life. To the
+// oracle the grant is called like the business.
+func (k *kit) adoptAt(ref grant.Ref, life time.Duration) grant.Ref {
+	k.t.Helper()
+	access, refresh := k.oracle.Issue(ref.Key)
 	_, _, err := k.Create(k.t.Context(), manager.NewConnection{Ref: ref, Tokens: &manager.Adoption{
-		AccessToken: secret.New(access), RefreshToken: secret.New(refresh), ExpiresIn: time.Hour,
+		AccessToken: secret.New(access), RefreshToken: secret.New(refresh), ExpiresIn: life,
 	}})
 	if err != nil {
 		k.t.Fatal(err)
