@@ -83,24 +83,15 @@ func (m *Manager) RejectHandout(ctx context.Context, ref grant.Ref, fingerprint 
 		return m.Handout(ctx, ref, evergrant.TokenOptions{})
 	}
 
-	if !m.engine.Refreshing(h.grant.ID) {
-		if ok, _ := m.forced.allow(h.grant.ID, m.c.Now(), m.interval(h.grant.App)); !ok {
-			return m.still(op, ref, s, h, warnRejectedRecently)
-		}
-	}
-	res, err := m.engine.Refresh(ctx, h.grant.App, h.grant.ID, h.grant.Version)
+	res, _, err := m.force(ctx, h.grant)
 	switch {
+	case errors.Is(err, refresh.ErrNotBegun):
+		// One may have ended since the snapshot was taken.
+		now, err := m.load(ctx, ref)
+		return m.successor(ctx, op, ref, h, now, err, warnRejectedRecently)
 	case err == nil, errors.Is(err, refresh.ErrBusy):
 		now, err := m.build(ctx, ref)
-		if err != nil {
-			return m.Handout(ctx, ref, evergrant.TokenOptions{})
-		}
-		for i := range now.grants {
-			if n := &now.grants[i]; n.grant.ID == h.grant.ID && n.cred.AccessToken != h.cred.AccessToken {
-				return n.handout, nil
-			}
-		}
-		return m.still(op, ref, now, h, string(grant.AnswerLost))
+		return m.successor(ctx, op, ref, h, now, err, string(grant.AnswerLost))
 	case errors.Is(err, refresh.ErrFailed) && res.Grant.ID != "" && !res.Grant.Status.State.Live():
 		return m.Handout(ctx, ref, evergrant.TokenOptions{})
 	}
@@ -112,6 +103,31 @@ func (m *Manager) RejectHandout(ctx context.Context, ref grant.Ref, fingerprint 
 		reason = incident
 	}
 	return m.still(op, ref, s, h, string(reason))
+}
+
+// force refreshes a grant by demand: it joins a refresh that is under way, and
+// begins one at most once per interval. Within it the error is ErrNotBegun, and
+// wait is how long it lasts.
+func (m *Manager) force(ctx context.Context, g grant.Grant) (res refresh.Result, wait time.Duration, err error) {
+	res, err = m.engine.RefreshIf(ctx, g.App, g.ID, g.Version, func() (ok bool) {
+		ok, wait = m.forced.allow(g.ID, m.c.Now(), m.interval(g.App))
+		return ok
+	})
+	return res, wait, err
+}
+
+// successor answers a rejection of h with what is current now, as far as now
+// could be read, or, if that is h still, with a warning.
+func (m *Manager) successor(ctx context.Context, op string, ref grant.Ref, h *held, now *snapshot, err error, warning string) (*Handout, error) {
+	if err != nil {
+		return m.Handout(ctx, ref, evergrant.TokenOptions{})
+	}
+	for i := range now.grants {
+		if n := &now.grants[i]; n.grant.ID == h.grant.ID && n.cred.AccessToken != h.cred.AccessToken {
+			return n.handout, nil
+		}
+	}
+	return m.still(op, ref, now, h, warning)
 }
 
 // failure is why a refresh brought nothing: the grant's reason, or the refusal
@@ -169,13 +185,11 @@ func (m *Manager) refreshOne(ctx context.Context, out *RefreshResult, grants []g
 		if g.ID != out.GrantID {
 			continue
 		}
-		if !m.engine.Refreshing(g.ID) {
-			if ok, after := m.forced.allow(g.ID, m.c.Now(), m.interval(g.App)); !ok {
-				out.RetryAfter = after
-				return
-			}
+		res, wait, err := m.force(ctx, g)
+		if errors.Is(err, refresh.ErrNotBegun) {
+			out.RetryAfter = wait
+			return
 		}
-		res, err := m.engine.Refresh(ctx, g.App, g.ID, g.Version)
 		out.Refreshed = err == nil
 		out.RetryAfter = res.RetryAfter
 		if res.Grant.ID != "" {

@@ -57,6 +57,8 @@ var (
 	ErrBlocked = errors.New("refreshing is held back")
 	// ErrBusy: an attempt of unknown outcome has to be settled first.
 	ErrBusy = errors.New("an earlier refresh is not settled yet")
+	// ErrNotBegun: none was under way, and the caller may not begin one now.
+	ErrNotBegun = errors.New("no refresh is under way")
 	// ErrFailed: the refresh was tried and brought nothing.
 	ErrFailed = errors.New("refresh failed")
 )

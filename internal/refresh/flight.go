@@ -35,6 +35,14 @@ type flight struct {
 // succeeded or failed, or ctx has ended. The work itself does not end with ctx.
 // All callers for one grant share one refresh, and join one that is under way.
 func (e *Engine) Refresh(ctx context.Context, app, grantID string, of grant.Version) (Result, error) {
+	return e.RefreshIf(ctx, app, grantID, of, func() bool { return true })
+}
+
+// RefreshIf is Refresh for callers who join a refresh that is under way in any
+// case, but begin one only if may allows it; otherwise they get ErrNotBegun.
+// Asking and beginning are one step, so that of many callers at once one asks
+// and the others join. may is called with the engine locked and may not use it.
+func (e *Engine) RefreshIf(ctx context.Context, app, grantID string, of grant.Version, may func() bool) (Result, error) {
 	l := e.lanes[app]
 	if l == nil {
 		return Result{}, fmt.Errorf("app %q is not configured: %w", app, ErrBlocked)
@@ -45,6 +53,10 @@ func (e *Engine) Refresh(ctx context.Context, app, grantID string, of grant.Vers
 		if !e.running {
 			e.mu.Unlock()
 			return Result{RetryAfter: time.Second}, ErrStopped
+		}
+		if !may() {
+			e.mu.Unlock()
+			return Result{}, ErrNotBegun
 		}
 		f = &flight{done: make(chan struct{})}
 		e.flights[grantID] = f
@@ -57,14 +69,6 @@ func (e *Engine) Refresh(ctx context.Context, app, grantID string, of grant.Vers
 	case <-ctx.Done():
 		return Result{RetryAfter: time.Second}, ctx.Err()
 	}
-}
-
-// Refreshing reports whether a refresh of the grant is under way, so that a
-// caller joining it adds no load.
-func (e *Engine) Refreshing(grantID string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.flights[grantID] != nil
 }
 
 // carry marks the grant's flight as standing on an open attempt, making one if
