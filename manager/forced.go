@@ -16,6 +16,9 @@ import (
 // last one to be acted on.
 const warnRejectedRecently = "rejected_recently"
 
+// refreshedRecently is the reason a demanded refresh was not made.
+const refreshedRecently grant.Reason = "refreshed_recently"
+
 // forced remembers when each grant was last refreshed by demand, so that an API
 // that always answers 401 cannot burn refresh tokens. Only forced refreshes
 // count.
@@ -187,7 +190,7 @@ func (m *Manager) refreshOne(ctx context.Context, out *RefreshResult, grants []g
 		}
 		res, wait, err := m.force(ctx, g)
 		if errors.Is(err, refresh.ErrNotBegun) {
-			out.RetryAfter = wait
+			out.RetryAfter, out.Reason = wait, refreshedRecently
 			return
 		}
 		out.Refreshed = err == nil

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -177,6 +178,7 @@ func (s *server) changeConnection(c *call, b change) (connection, error) {
 	}
 	if present(c.body, "tags") {
 		ch.Tags = b.Tags
+		maps.DeleteFunc(ch.Tags, func(k, v string) bool { return v == "" }) // null, or nothing
 		if ch.Tags == nil {
 			ch.Tags = map[string]string{}
 		}

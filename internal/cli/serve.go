@@ -35,7 +35,11 @@ func (c *serveCmd) Run(s *session) error {
 	if err := app.Harden(); err != nil {
 		return err
 	}
-	a, err := app.New(s.ctx, app.Options{Config: conf, Version: s.version, Logger: newLogger(s.stderr, conf.Telemetry.Log)})
+	log := newLogger(s.stderr, conf.Telemetry.Log)
+	for _, w := range conf.Warnings() {
+		log.Warn("configuration: " + w)
+	}
+	a, err := app.New(s.ctx, app.Options{Config: conf, Version: s.version, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,8 @@ type Config struct {
 	masters []seal.Master
 	apps    provider.Apps
 	keys    []access.Key
+
+	warnings []string
 }
 
 // Server is where the program listens and what the world calls it.
@@ -53,8 +55,8 @@ type Server struct {
 
 // Storage is where everything is kept.
 type Storage struct {
-	SQLite   string `yaml:"sqlite"`
-	Postgres notYet `yaml:"postgres,omitempty"`
+	SQLite   string  `yaml:"sqlite"`
+	Postgres refused `yaml:"postgres,omitempty"`
 }
 
 // Encryption names the master keys: the first encrypts, all decrypt.
@@ -148,13 +150,13 @@ type APIKey struct {
 
 // Events is how the event log is delivered.
 type Events struct {
-	Webhooks notYet `yaml:"webhooks,omitempty"`
+	Webhooks unused `yaml:"webhooks,omitempty"`
 }
 
 // Telemetry is what the program tells about itself.
 type Telemetry struct {
 	Log  Log    `yaml:"log"`
-	OTLP notYet `yaml:"otlp,omitempty"`
+	OTLP unused `yaml:"otlp,omitempty"`
 }
 
 // Log is the form and the loudness of the log.
@@ -163,9 +165,16 @@ type Log struct {
 	Level  string `yaml:"level"`  // debug, info, warn or error
 }
 
-// notYet is a key of the contract that this version refuses with an
-// explanation, because accepting it would promise what nothing keeps.
-type notYet struct{}
+// refused is a key of the contract that this version cannot start with.
+type refused struct{}
+
+// unused is a key of the contract that this version reads over, with a warning:
+// everything else works without it.
+type unused struct{}
+
+// Warnings says, a line each, which keys of the file have no effect in this
+// version, and what does their work meanwhile.
+func (c *Config) Warnings() []string { return c.warnings }
 
 // setDefaults fills in what the file left open.
 func (c *Config) setDefaults() {

@@ -51,7 +51,7 @@ server: {public_url: https://connect.acme.example}
 encryption: {keys: [{id: k1, file: ./master.key}]}
 `
 
-// contract is the example of the contract, without what this version refuses.
+// contract is the example of the contract.
 const contract = `version: 1
 server:
   public_url: https://connect.acme.example
@@ -96,9 +96,24 @@ links: {ttl: 7d, return_url_allow: ["https://app.acme.example/*"]}
 brand: {name: Acme Loyalty, support: {email: help@acme.example}, colour: "#0b5d3b"}
 api_keys:
   - {name: acme-app, key: {env: EVERGRANT_API_KEY}, scopes: [tokens, connections, links]}
-events: {webhooks: []}
-telemetry: {log: {format: json, level: info}}
+events: {webhooks: [{name: app, url: https://app.acme.example/hooks, signing_secret: {credential: whsec}, types: ["connection.*"]}]}
+telemetry: {log: {format: json, level: info}, otlp: {endpoint: http://127.0.0.1:4318}}
 `
+
+func TestKeysWithoutEffectAreNamed(t *testing.T) {
+	t.Parallel()
+	c, err := Parse([]byte(contract), world())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"events.webhooks (line 45): has no effect in this version; read the log with GET /v1/events?after=…&wait=30s",
+		"telemetry.otlp (line 46): has no effect in this version; scrape /metrics on the private listener",
+	}
+	if diff := cmp.Diff(want, c.Warnings()); diff != "" {
+		t.Error(diff)
+	}
+}
 
 func TestTheContractsExampleIsUnderstood(t *testing.T) {
 	t.Parallel()
@@ -248,8 +263,6 @@ func TestMistakesNameTheirPlaceAndWhatToDo(t *testing.T) {
 			"- {name: b, key: {env: EVERGRANT_API_KEY}, scopes: [links]}\n", "is the same key as that of a"},
 		{"a colour by name", minimal + "brand: {colour: green}\n", "brand.colour (line 4): must be six hex digits"},
 		{"PostgreSQL", minimal + "storage: {postgres: {env: DATABASE_URL}}\n", "storage.postgres (line 4): this version does not have this yet; remove the key and write sqlite"},
-		{"webhooks", minimal + "events: {webhooks: [{name: a, url: https://x.example}]}\n", "events.webhooks (line 4): this version does not have this yet"},
-		{"OTLP", minimal + "telemetry: {otlp: {endpoint: http://127.0.0.1:4318}}\n", "telemetry.otlp (line 4): this version does not have this yet"},
 		{"an anchor", minimal + "brand: &b {name: x}\n", "anchors and aliases are not supported"},
 		{"two documents", minimal + "---\nversion: 1\n", "holds more than one document"},
 		{"nothing at all", "", "is empty; make a configuration with: evergrant init"},

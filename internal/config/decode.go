@@ -20,6 +20,7 @@ type decoder struct {
 	file     string
 	lines    map[string]int
 	problems Problems
+	warnings []string
 }
 
 // errorf records a mistake at a node.
@@ -30,7 +31,8 @@ func (d *decoder) errorf(path string, n *yaml.Node, format string, args ...any) 
 var (
 	secretType   = reflect.TypeFor[Secret]()
 	secretsType  = reflect.TypeFor[Secrets]()
-	notYetType   = reflect.TypeFor[notYet]()
+	refusedType  = reflect.TypeFor[refused]()
+	unusedType   = reflect.TypeFor[unused]()
 	durationType = reflect.TypeFor[Duration]()
 )
 
@@ -45,9 +47,12 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 	}
 	d.lines[path] = n.Line
 	switch v.Type() {
-	case notYetType:
+	case refusedType:
+		d.errorf(path, n, "this version does not have this yet; remove the key and write sqlite: PATH")
+		return
+	case unusedType:
 		if len(n.Content) > 0 || n.Kind == yaml.ScalarNode {
-			d.errorf(path, n, "%s", notYetHint(path))
+			d.warnings = append(d.warnings, fmt.Sprintf("%s (line %d): has no effect in this version; %s", path, n.Line, instead(path)))
 		}
 		return
 	case secretType:
@@ -78,19 +83,12 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 	}
 }
 
-// notYetHint says what a reader of the contract can do without a key that this
-// version does not have.
-func notYetHint(path string) string {
-	const missing = "this version does not have this yet; remove the key"
-	switch path {
-	case "storage.postgres":
-		return missing + " and write sqlite: PATH"
-	case "events.webhooks":
-		return missing + " and read the log with GET /v1/events?after=…&wait=30s"
-	case "telemetry.otlp":
-		return missing + " and scrape /metrics on the private listener"
+// instead says what does the work of a key that has no effect.
+func instead(path string) string {
+	if path == "events.webhooks" {
+		return "read the log with GET /v1/events?after=…&wait=30s"
 	}
-	return missing
+	return "scrape /metrics on the private listener"
 }
 
 // pairs calls f for every key of a mapping, once each.

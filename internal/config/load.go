@@ -88,7 +88,7 @@ func Parse(data []byte, src Source) (*Config, error) {
 	c := &Config{file: src.File}
 	d := decoder{file: src.File, lines: map[string]int{}}
 	d.value("", root, reflect.ValueOf(c).Elem())
-	c.lines = d.lines
+	c.lines, c.warnings = d.lines, d.warnings
 	c.setDefaults()
 	c.SandboxURL = "http://127.0.0.1:8422"
 	if v, ok := src.LookupEnv("EVERGRANT_SANDBOX_URL"); ok && v != "" {

@@ -91,8 +91,9 @@ func (s *Service) arrival(ctx context.Context, v visit, a grant.Authorization, t
 		return grant.ProblemLostSession
 	}
 	if err := oauth.CheckIssuer(r.URL.Query(), a.Issuer, ep.IssRequired); err != nil {
+		// Most likely another server's answer (RFC 9700 section 4.4).
 		log.ErrorContext(ctx, "a callback was refused; if every one is, the app's issuer is not the provider's", "err", err)
-		return grant.ProblemOurSetup
+		return grant.ProblemLostSession
 	}
 	if params.Error != "" {
 		log.WarnContext(ctx, "the provider sent a merchant back with an error", "code", params.Error, "description", params.ErrorDescription)
@@ -159,8 +160,15 @@ func (s *Service) finish(ctx context.Context, v visit, a grant.Authorization, p 
 	e := linkEvent(grant.LinkFailed, v.link, v.conn)
 	e.Data["problem"], e.Data["authorization"] = string(p), a.ID
 	e.Data["duration_ms"] = s.c.Now().Sub(a.CreatedAt).Milliseconds()
-	if p == grant.ProblemDeclined {
+	switch p {
+	case grant.ProblemDeclined:
 		e.Reason = grant.MerchantDeclined
+	case grant.ProblemProviderUnavailable:
+		e.Reason = grant.ProviderUnavailable
+	case grant.ProblemOurSetup:
+		e.Reason = grant.AppCredentialsRejected
+	case grant.ProblemOurFault:
+		e.Reason = grant.StoreUnavailable
 	}
 	err := s.c.Store.FinishAuthorization(ctx, a.ID, p, e)
 	switch {

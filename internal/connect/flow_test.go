@@ -220,10 +220,10 @@ func TestAnAnswerOfAnotherIssuerIsRefused(t *testing.T) {
 	q.Set("iss", "https://evil.example/realms/k-series")
 	u.RawQuery = q.Encode()
 	resp, _ := k.get(client, u.String())
-	if resp.StatusCode != http.StatusServiceUnavailable {
+	if resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("answered %d", resp.StatusCode)
 	}
-	if got := k.stored(l.Link.ID).Problem; got != grant.ProblemOurSetup {
+	if got := k.stored(l.Link.ID).Problem; got != grant.ProblemLostSession {
 		t.Errorf("problem = %s", got)
 	}
 	k.exchanged(0)
