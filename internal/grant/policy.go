@@ -66,8 +66,8 @@ const (
 
 	defaultLifetime    = time.Hour
 	defaultSendTimeout = 10 * time.Second
-	// settle is how long a request whose sender died may still be under way
-	// before the same refresh token is sent again.
+	// settle is how long a request may still be under way after its sender gave it
+	// up or died.
 	settle = 2 * time.Second
 	// lastMoments is how little life the old access token may have left before a
 	// probe that could kill it is sent: five seconds as the provider counts, which

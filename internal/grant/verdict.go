@@ -175,8 +175,7 @@ func (p Policy) refused(g Grant, f Facts) Verdict {
 // ProbeAt is when the refresh token of g's open attempt may be sent again if
 // its sender died or gave up: long enough after the first send that no request
 // can still be under way, and, where reuse may revoke the access token in hand,
-// not before that token is nearly worthless. For policies that allow a plain
-// resend it is the end of a short settling time.
+// not before that token is nearly worthless.
 func (p Policy) ProbeAt(g Grant) time.Time {
 	return p.Barrier().At(g.Attempt.OpenedAt, g.ExpiresAt)
 }
@@ -194,7 +193,7 @@ type Barrier struct {
 // access token expires at e must not be taken over before At(t, e).
 func (p Policy) Barrier() Barrier {
 	if p.Rotation.Resendable() {
-		return Barrier{Settle: settle}
+		return Barrier{Settle: p.Timeout() + settle}
 	}
 	return Barrier{Settle: 2 * p.Timeout(), Guard: p.Rotation.reuseKills(), Lead: lastMoments}
 }
