@@ -52,10 +52,9 @@ func (a *attempt) commit(r renewed) (degraded bool, err error) {
 		a.superseded(r)
 		return false, err
 	}
-	if !a.journaled {
-		return false, err // nothing durable holds the answer, so nobody may use it
-	}
-	if serr := a.room.Sync(ctx); serr != nil {
+	if serr := a.flush(ctx); serr != nil {
+		// Nothing durable holds the answer for sure, so nobody may use it yet.
+		e.admit(func() { a.commitLater(r) })
 		return false, errors.Join(err, serr)
 	}
 	e.c.Logger.Error("the store cannot be written; a new token is served from the journal", "grant", r.next.ID, "err", err)
@@ -64,24 +63,42 @@ func (a *attempt) commit(r renewed) (degraded bool, err error) {
 	return true, nil
 }
 
-// commitLater commits from the spool until it succeeds or the engine stops.
+// flush makes the spooled answer survive the loss of power.
+func (a *attempt) flush(ctx context.Context) error {
+	if !a.journaled {
+		return errors.New("the answer is not in the spool")
+	}
+	return a.room.Sync(ctx)
+}
+
+// commitLater commits an answer that is in memory, and most likely in the spool,
+// until it succeeds or the engine stops.
 func (a *attempt) commitLater(r renewed) {
 	e := a.l.e
+	var err error
+	if !e.insist(func(ctx context.Context) error { err = e.save(ctx, r.Renewal); return err }) {
+		return
+	}
+	if errors.Is(err, store.ErrStale) {
+		a.superseded(r)
+		e.c.Changed(r.next)
+		return
+	}
+	a.finish()
+	e.c.Renewed(r.next, r.cred, false)
+}
+
+// insist tries until try succeeds or finds the attempt superseded, and reports
+// whether it did. When the engine stops, it tries once more and gives up.
+func (e *Engine) insist(try func(context.Context) error) bool {
 	for n := 0; ; n++ {
 		pause(e.life, grant.Backoff(n, e.spread()))
-		if e.life.Err() != nil {
-			return
-		}
-		err := e.save(context.WithoutCancel(e.life), r.Renewal)
+		err := try(context.WithoutCancel(e.life))
 		switch {
-		case err == nil:
-			a.finish()
-			e.c.Renewed(r.next, r.cred, false)
-			return
-		case errors.Is(err, store.ErrStale):
-			a.superseded(r)
-			e.c.Changed(r.next)
-			return
+		case err == nil || errors.Is(err, store.ErrStale):
+			return true
+		case e.life.Err() != nil:
+			return false
 		}
 	}
 }

@@ -61,16 +61,27 @@ func (a *attempt) settle(v grant.Verdict, res oauth.Result, events []grant.Event
 		Events: events,
 	}
 	err := e.record(context.WithoutCancel(e.life), s)
-	switch {
-	case err == nil || errors.Is(err, store.ErrStale):
+	if err == nil || errors.Is(err, store.ErrStale) {
 		// Stale: consent or a disconnect came between; there is nothing to settle.
 		e.c.Changed(next)
-	default:
-		// The attempt stays open in the store and is settled at its barrier.
-		e.c.Logger.Error("an attempt could not be settled; it will be", "grant", g.ID, "attempt", g.Attempt.ID, "err", err)
+	} else {
+		// The attempt stays open, and nobody takes it over while this process lives.
+		e.c.Logger.Error("an attempt could not be settled; trying again", "grant", g.ID, "attempt", g.Attempt.ID, "err", err)
+		e.admit(func() { a.settleLater(s, next) })
 	}
 	e.c.Metrics.Refreshed(g.App, outcomeLabel(v, res), string(v.Reason), now.Sub(a.began))
 	return next
+}
+
+// settleLater settles until it succeeds or the engine stops; then the next
+// process finds the attempt open and its owner dead.
+func (a *attempt) settleLater(s store.Settlement, next grant.Grant) {
+	e := a.l.e
+	if !e.insist(func(ctx context.Context) error { return e.record(ctx, s) }) {
+		return
+	}
+	e.c.Changed(next)
+	a.l.poke()
 }
 
 // record keeps in the store what became of an attempt.
