@@ -47,8 +47,9 @@ func (m *Manager) buildOnce(ctx context.Context, ref grant.Ref) (*snapshot, erro
 		if err != nil {
 			return nil, err
 		}
+		old := m.cache.get(grant.Ref{ID: c.ID})
 		e := m.cache.begin(c)
-		s, err := m.read(ctx, c)
+		s, err := m.read(ctx, c, old)
 		if err != nil {
 			m.cache.end(e)
 			return nil, err
@@ -61,8 +62,9 @@ func (m *Manager) buildOnce(ctx context.Context, ref grant.Ref) (*snapshot, erro
 	}
 }
 
-// read reads everything a token read needs of a connection.
-func (m *Manager) read(ctx context.Context, c grant.Connection) (*snapshot, error) {
+// read reads everything a token read needs of a connection. old is what was
+// known of it before, or nil.
+func (m *Manager) read(ctx context.Context, c grant.Connection, old *snapshot) (*snapshot, error) {
 	grants, err := m.c.Store.Grants(ctx, c.ID)
 	if err != nil {
 		return nil, err
@@ -76,7 +78,7 @@ func (m *Manager) read(ctx context.Context, c grant.Connection) (*snapshot, erro
 		if !g.Status.State.Live() {
 			continue
 		}
-		h, degraded, err := m.hold(ctx, g.ID)
+		h, degraded, err := m.hold(ctx, g.ID, old)
 		if errors.Is(err, store.ErrNotFound) {
 			continue // disconnected between two reads
 		}
@@ -106,7 +108,7 @@ func (m *Manager) read(ctx context.Context, c grant.Connection) (*snapshot, erro
 
 // hold opens a grant's current credentials. degraded is set if they are the
 // journal's, because the store cannot take them yet.
-func (m *Manager) hold(ctx context.Context, grantID string) (h held, degraded bool, err error) {
+func (m *Manager) hold(ctx context.Context, grantID string, old *snapshot) (h held, degraded bool, err error) {
 	g, sealed, err := m.c.Store.Credentials(ctx, grantID)
 	if err != nil {
 		return held{}, false, err
@@ -119,12 +121,28 @@ func (m *Manager) hold(ctx context.Context, grantID string) (h held, degraded bo
 		return held{}, false, err
 	}
 	g, cred, degraded = m.cache.newest(g, cred)
+	g = old.anchored(g)
 	h = held{grant: g, cred: cred}
 	if app := m.c.Apps[g.App]; app != nil {
 		h.baseURL = app.Endpoints.API
 	}
 	h.until = m.cacheUntil(g)
 	return h, degraded, nil
+}
+
+// anchored gives a grant as the store has it the times it has in s, if both are
+// of one version: of credentials this process obtained itself they have a
+// monotonic reading, so that setting the clock back does not prolong them.
+func (s *snapshot) anchored(g grant.Grant) grant.Grant {
+	if s == nil {
+		return g
+	}
+	for _, h := range s.grants {
+		if h.grant.ID == g.ID && h.grant.Version == g.Version {
+			g.IssuedAt, g.ExpiresAt = h.grant.IssuedAt, h.grant.ExpiresAt
+		}
+	}
+	return g
 }
 
 // cacheUntil is how long reads of a grant need not ask the store: until its

@@ -63,7 +63,7 @@ func (m *Manager) Handout(ctx context.Context, ref grant.Ref, o evergrant.TokenO
 func (s *snapshot) pick(now time.Time, minValid time.Duration, location string) *held {
 	for i := range s.grants {
 		h := &s.grants[i]
-		if h.reaches(location) && grant.Serve(now, h.grant.ExpiresAt, minValid) && !h.cred.AccessToken.IsZero() {
+		if h.reaches(location) && h.grant.Serves(now, minValid) && !h.cred.AccessToken.IsZero() {
 			return h
 		}
 	}
@@ -135,7 +135,11 @@ func (m *Manager) candidate(op string, ref grant.Ref, s *snapshot, minValid time
 		if renewed && minValid > life {
 			return nil, invalid(op, ref.String(), "min_valid is %s, but this provider's tokens live only %s; ask for less", minValid, life.Round(time.Second))
 		}
-		if age := now.Sub(h.grant.IssuedAt); renewed && age < m.interval(h.grant.App) && grant.Serve(now, h.grant.ExpiresAt, defaultMinValid) {
+		age := now.Sub(h.grant.IssuedAt)
+		if renewed && age >= 0 && age < grant.LeastGap {
+			return nil, temporary(op, ref.String(), "", grant.LeastGap-age, "the token was renewed a moment ago and ends already; the provider's tokens live too short")
+		}
+		if renewed && age < m.interval(h.grant.App) && h.grant.Serves(now, defaultMinValid) {
 			// Renewed a moment ago; renewing again for a caller's wish would only
 			// burn refresh tokens.
 			return nil, temporary(op, ref.String(), "", m.interval(h.grant.App)-age,

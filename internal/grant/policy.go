@@ -73,8 +73,9 @@ const (
 	// probe that could kill it is sent: five seconds as the provider counts, which
 	// takes no skew off.
 	lastMoments = 5*time.Second - Skew
-	// minDueGap keeps a token that is stale on arrival from becoming a hot loop.
-	minDueGap = 5 * time.Second
+	// LeastGap is between two renewals of a grant, however short its tokens live:
+	// a token that is stale on arrival must not become a hot loop.
+	LeastGap = 5 * time.Second
 )
 
 // Policy is everything about a provider that decides when a grant is renewed

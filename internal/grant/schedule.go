@@ -40,16 +40,18 @@ func (p Policy) Schedule(id string, l Lifetimes) Times {
 	if refreshLife > 0 {
 		t.DeadlineAt = l.AskedAt.Add(min(refreshLife, MaxLifetime))
 	}
+	idle := t.DeadlineAt
 	if p.RefreshAbsolute > 0 && !l.ConsentAt.IsZero() {
 		t.DeadlineAt = earliest(t.DeadlineAt, l.ConsentAt.Add(p.RefreshAbsolute))
 	}
 
 	window := p.window(life)
 	due := t.ExpiresAt.Add(-window + time.Duration(jitter(id)*float64(window)/2))
-	if !t.DeadlineAt.IsZero() {
-		due = earliest(due, p.keepAlive(l.AskedAt, t.DeadlineAt))
+	if !idle.IsZero() {
+		// Only against idleness: no renewal moves an absolute end.
+		due = earliest(due, p.keepAlive(l.AskedAt, idle))
 	}
-	t.DueAt = latest(due, l.AskedAt.Add(min(minDueGap, life)))
+	t.DueAt = latest(due, l.AskedAt.Add(LeastGap))
 	return t
 }
 
@@ -101,7 +103,17 @@ func jitter(id string) float64 {
 }
 
 // Serve reports whether an access token that expires at expires may be handed
-// out at now to a caller that needs it for at least minValid.
+// out at now to a caller that needs it for at least minValid. Where both times
+// have a monotonic reading it counts as well as the wall clock's: the first
+// stands still while a machine is suspended, the second can be set back.
 func Serve(now, expires time.Time, minValid time.Duration) bool {
-	return expires.Sub(now) >= max(minValid, time.Second)
+	need := max(minValid, time.Second)
+	return expires.Sub(now) >= need && expires.Round(0).Sub(now.Round(0)) >= need
+}
+
+// Serves is [Serve] for the grant's access token. One that was issued in the
+// future was issued before the clock was set back, and how long it will live is
+// not known.
+func (g Grant) Serves(now time.Time, minValid time.Duration) bool {
+	return Serve(now, g.ExpiresAt, minValid) && !g.IssuedAt.After(now.Add(Skew))
 }

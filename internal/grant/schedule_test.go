@@ -131,10 +131,10 @@ func TestSchedule(t *testing.T) {
 			[2]time.Time{at(54*time.Minute - time.Second), at(57*time.Minute - time.Second)}},
 		{"a deadline that has passed makes no hot loop", grant.Policy{RefreshAbsolute: day},
 			grant.Lifetimes{AccessLife: time.Hour, HasRefresh: true, ConsentAt: at(-3 * day)}, at(time.Hour - time.Second), at(-2 * day),
-			[2]time.Time{at(5 * time.Second), at(5 * time.Second)}},
+			[2]time.Time{at(54*time.Minute - time.Second), at(57*time.Minute - time.Second)}},
 		{"nor does a token that is stale on arrival", grant.Policy{},
 			grant.Lifetimes{AccessLife: 1, HasRefresh: true}, at(time.Second), time.Time{},
-			[2]time.Time{at(2 * time.Second), at(2 * time.Second)}},
+			[2]time.Time{at(5 * time.Second), at(5 * time.Second)}},
 	} {
 		tt.l.AskedAt = now
 		got := tt.p.Schedule("grant_01", tt.l)
@@ -185,7 +185,7 @@ func TestNoLifetimeIsTooAbsurd(t *testing.T) {
 		if life := got.ExpiresAt.Sub(now); life < time.Second || life > grant.MaxLifetime {
 			t.Fatalf("expires after %v", life)
 		}
-		if wait := got.DueAt.Sub(now); wait < min(5*time.Second, got.ExpiresAt.Sub(now)) || wait > grant.MaxLifetime {
+		if wait := got.DueAt.Sub(now); wait < min(5*time.Second, got.ExpiresAt.Sub(now)) || l.HasRefresh && wait < grant.LeastGap || wait > grant.MaxLifetime {
 			t.Fatalf("due after %v", wait)
 		}
 		if !got.DeadlineAt.IsZero() && !got.DeadlineAt.After(now) {
