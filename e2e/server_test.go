@@ -32,7 +32,9 @@ type server struct {
 	api     string // http://127.0.0.1:…
 	public  string
 	key     string // an API key that may do everything
+	program string // what runs: the binary, unless a test sets another
 	env     []string
+	quiet   bool // does not tell its log when the test has failed
 
 	process *exec.Cmd
 	exited  chan error
@@ -47,7 +49,7 @@ func newServer(t *testing.T) *server {
 	s := &server{
 		t: t, config: filepath.Join(dir, "evergrant.yaml"), data: filepath.Join(dir, "data"),
 		secrets: filepath.Join(dir, "secrets"), log: filepath.Join(dir, "log"),
-		api: "http://" + private, public: "http://" + public, key: access.NewSecret().Reveal(),
+		api: "http://" + private, public: "http://" + public, key: access.NewSecret().Reveal(), program: binary,
 	}
 	if err := os.Mkdir(s.secrets, 0o700); err != nil {
 		t.Fatal(err)
@@ -59,7 +61,7 @@ func newServer(t *testing.T) *server {
 		if s.process != nil {
 			s.kill()
 		}
-		if t.Failed() {
+		if t.Failed() && !s.quiet {
 			t.Logf("the end of the server's log:\n%s", tail(s.logged()))
 		}
 	})
@@ -102,12 +104,27 @@ apps:
 // start starts a process and waits until it is ready.
 func (s *server) start() {
 	s.t.Helper()
+	s.launch()
+	eventually(s.t, time.Minute, "the server is ready", func() bool {
+		select {
+		case err := <-s.exited:
+			s.process = nil
+			s.t.Fatalf("the server ended by itself: %v", err)
+		default:
+		}
+		return s.answers("/readyz")
+	})
+}
+
+// launch starts a process.
+func (s *server) launch() {
+	s.t.Helper()
 	out, err := os.OpenFile(s.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer out.Close()
-	s.process = exec.Command(binary, "serve", "--config", s.config)
+	s.process = exec.Command(s.program, "serve", "--config", s.config)
 	s.process.Stdout, s.process.Stderr = out, out
 	s.process.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.data}, s.env...)
 	if err := s.process.Start(); err != nil {
@@ -116,15 +133,6 @@ func (s *server) start() {
 	exited := make(chan error, 1)
 	s.exited = exited
 	go func(p *exec.Cmd) { exited <- p.Wait() }(s.process)
-	eventually(s.t, time.Minute, "the server is ready", func() bool {
-		select {
-		case err := <-exited:
-			s.process = nil
-			s.t.Fatalf("the server ended by itself: %v", err)
-		default:
-		}
-		return s.answers("/readyz")
-	})
 }
 
 // answers reports whether the private listener answers a path with 200.
