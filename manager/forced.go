@@ -145,7 +145,7 @@ func failure(g grant.Grant) grant.Reason {
 // still answers with the current token and a warning, or, if that has ended,
 // with the error.
 func (m *Manager) still(op string, ref grant.Ref, s *snapshot, h *held, warning string) (*Handout, error) {
-	if !h.grant.Serves(m.c.Now(), defaultMinValid) {
+	if !h.serves(m.c.Now(), 0) {
 		return nil, temporary(op, ref.String(), h.grant.Status.Reason, 2*time.Second, "the token has ended and could not be renewed yet")
 	}
 	return &Handout{Token: h.handout.Token, Key: s.connection.Key, App: s.connection.App, State: s.connection.Status.State, IssuedAt: h.grant.IssuedAt,

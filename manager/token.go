@@ -14,8 +14,10 @@ import (
 
 const (
 	// defaultMinValid is how long a token must still be good for when the caller
-	// does not say: enough for a call.
+	// does not say: enough for a call. Of a token that is known to live for less
+	// than shortLife, a quarter of its life is enough.
 	defaultMinValid = 10 * time.Second
+	shortLife       = 15 * time.Second
 	// callerPatience bounds how long a caller waits for a refresh.
 	callerPatience = 25 * time.Second
 	// readTries bounds how often a read starts over because the connection
@@ -45,10 +47,7 @@ func (m *Manager) Token(ctx context.Context, ref evergrant.Ref, opts *evergrant.
 // one is there, after a refresh if one is needed. Callers that need the same
 // refresh share it.
 func (m *Manager) Handout(ctx context.Context, ref grant.Ref, o evergrant.TokenOptions) (*Handout, error) {
-	minValid := o.MinValid
-	if minValid <= 0 {
-		minValid = defaultMinValid
-	}
+	minValid := max(o.MinValid, 0) // 0: the default, which depends on the token
 	if s := m.cache.get(ref); s != nil {
 		now := m.c.Now()
 		if h := s.pick(now, minValid, o.Location); h != nil && now.Before(h.until) {
@@ -63,11 +62,24 @@ func (m *Manager) Handout(ctx context.Context, ref grant.Ref, o evergrant.TokenO
 func (s *snapshot) pick(now time.Time, minValid time.Duration, location string) *held {
 	for i := range s.grants {
 		h := &s.grants[i]
-		if h.reaches(location) && h.grant.Serves(now, minValid) && !h.cred.AccessToken.IsZero() {
+		if h.reaches(location) && h.serves(now, minValid) && !h.cred.AccessToken.IsZero() {
 			return h
 		}
 	}
 	return nil
+}
+
+// serves reports whether the token may be served to a caller that needs it for
+// minValid, or for the default if that is 0.
+func (h *held) serves(now time.Time, minValid time.Duration) bool {
+	if minValid == 0 {
+		minValid = defaultMinValid
+		life := h.grant.ExpiresAt.Sub(h.grant.IssuedAt)
+		if life < shortLife && h.grant.Version.Seq > 0 { // how long adopted tokens live in all is not known
+			minValid = life / 4
+		}
+	}
+	return h.grant.Serves(now, minValid)
 }
 
 func (h *held) reaches(location string) bool {
@@ -139,7 +151,7 @@ func (m *Manager) candidate(op string, ref grant.Ref, s *snapshot, minValid time
 		if renewed && age >= 0 && age < grant.LeastGap {
 			return nil, temporary(op, ref.String(), "", grant.LeastGap-age, "the token was renewed a moment ago and ends already; the provider's tokens live too short")
 		}
-		if renewed && age < m.interval(h.grant.App) && h.grant.Serves(now, defaultMinValid) {
+		if renewed && age < m.interval(h.grant.App) && h.serves(now, 0) {
 			// Renewed a moment ago; renewing again for a caller's wish would only
 			// burn refresh tokens.
 			return nil, temporary(op, ref.String(), "", m.interval(h.grant.App)-age,

@@ -11,6 +11,8 @@ import (
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/oracle"
+	"github.com/evergrant/evergrant/internal/secret"
+	"github.com/evergrant/evergrant/manager"
 )
 
 func TestTokenIsRenewedInsideTheWindowAndStaysGood(t *testing.T) {
@@ -313,5 +315,24 @@ func TestMinValidIsHonouredAndCannotBurnRefreshTokens(t *testing.T) {
 			t.Errorf("%d token requests", n)
 		}
 		synctest.Wait()
+	})
+}
+
+func TestTokensThatLiveForSecondsAreServedWithoutAsking(t *testing.T) {
+	bubble(t, kitOptions{oracle: oracle.Options{Rotation: oracle.Strict, AccessLife: 8 * time.Second}}, func(t *testing.T, k *kit) {
+		access, refresh := k.oracle.Issue("cafe")
+		ref := grant.Ref{Key: "cafe", App: "app"}
+		_, _, err := k.Create(t.Context(), manager.NewConnection{Ref: ref, Tokens: &manager.Adoption{
+			AccessToken: secret.New(access), RefreshToken: secret.New(refresh), ExpiresIn: 8 * time.Second,
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 60 {
+			if h := k.token(ref); !k.oracle.AccessValid(h.Token.AccessToken) {
+				t.Fatal("a token was served that has ended")
+			}
+			k.sleep(time.Second)
+		}
 	})
 }
