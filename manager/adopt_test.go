@@ -1,6 +1,7 @@
 package manager_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -44,4 +45,47 @@ func TestAdoptedTokensAreRenewedForCallersThatNeedMore(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestARepeatedAnswerSaysNothingAboutTheProvidersLifetime: a provider that
+// answers a repeated refresh with the same pair tells what is left of it.
+func TestARepeatedAnswerSaysNothingAboutTheProvidersLifetime(t *testing.T) {
+	const life = 20 * time.Second
+	o := oracle.Options{Rotation: oracle.Grace, Window: 30 * time.Minute, AccessLife: life, SameSuccessor: true}
+	bubble(t, kitOptions{oracle: o}, func(t *testing.T, k *kit) {
+		access, refresh := k.oracle.Issue("cafe")
+		ref := grant.Ref{Key: "cafe", App: "app"}
+		_, _, err := k.Create(t.Context(), manager.NewConnection{Ref: ref, Tokens: &manager.Adoption{
+			AccessToken: secret.New(access), RefreshToken: secret.New(refresh), ExpiresIn: life,
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.oracle.SetFault(func(oracle.Send) oracle.Fault { return oracle.Fault{LoseAnswer: true} })
+		if _, err := k.Refresh(t.Context(), ref); err != nil {
+			t.Fatal(err)
+		}
+		k.sleep(12 * time.Second) // the pair whose answer was lost grows old
+		k.oracle.SetFault(nil)
+		served := 0
+		for range 60 {
+			h, err := k.Handout(t.Context(), ref, evergrant.TokenOptions{})
+			switch {
+			case err == nil:
+				served++
+				if !k.oracle.AccessValid(h.Token.AccessToken) {
+					t.Errorf("a token was handed out that does not work; it is said to end in %v", time.Until(h.Token.Expiry))
+				}
+			case !errors.Is(err, evergrant.ErrTemporary): // time does cure it
+				t.Errorf("got %v", err)
+			}
+			k.sleep(500 * time.Millisecond)
+		}
+		if served == 0 {
+			t.Error("no token in half a minute")
+		}
+		if n := len(k.oracle.Sends()); n > 30 {
+			t.Errorf("%d token requests", n)
+		}
+	})
 }
