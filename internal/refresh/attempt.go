@@ -21,6 +21,7 @@ type attempt struct {
 	claim store.Claim
 	room  *spool.Slot
 	cred  grant.Credential // what is being spent
+	asked time.Time        // just before the attempt was opened
 	began time.Time
 	// journaled is set when the answer is in the spool.
 	journaled bool
@@ -28,9 +29,9 @@ type attempt struct {
 }
 
 // attempt carries an open attempt to its end: it spends the slot, the spool room
-// and the flight it is given.
-func (l *lane) attempt(c store.Claim, f *flight, room *spool.Slot) {
-	a := &attempt{l: l, claim: c, room: room, began: l.e.c.Now()}
+// and the flight it is given. asked is just before the attempt was opened.
+func (l *lane) attempt(c store.Claim, asked time.Time, f *flight, room *spool.Slot) {
+	a := &attempt{l: l, claim: c, room: room, asked: asked, began: l.e.c.Now()}
 	var (
 		res Result
 		err error
@@ -122,6 +123,19 @@ func (a *attempt) spent(g grant.Grant) (Result, error) {
 		oauth.Result{Outcome: grant.NotSent, Description: "there is no refresh token"}, nil)
 }
 
+// left is how much of the attempt's time is left. Whoever takes an attempt over
+// counts from its opening, so whatever it sends has to be over by then, however
+// long this process stood still meanwhile.
+func (a *attempt) left() time.Duration {
+	now := a.l.e.c.Now()
+	// The first stands still while a machine is suspended, the second can be set back.
+	spent := max(now.Sub(a.asked), now.Round(0).Sub(a.asked.Round(0)), 0)
+	return a.l.app.Policy.Timeout() - spent
+}
+
+// errLate: nothing was sent.
+var errLate = errors.New("this process stood still for too long after it had decided to send")
+
 // send sends the one request. Another client secret is tried only when the
 // provider has refused the app itself, because then nothing was spent.
 func (a *attempt) send() (oauth.Answer, error) {
@@ -137,10 +151,14 @@ func (a *attempt) send() (oauth.Answer, error) {
 	first := a.l.workingSecret()
 	for i := range max(len(app.Secrets), 1) {
 		n := (first + i) % max(len(app.Secrets), 1)
+		left := a.left()
+		if left <= 0 {
+			return oauth.Answer{}, errLate
+		}
 		ans := e.c.Sender.Send(ctx, oauth.Request{
 			TokenURL: ep.Token, Client: app.Client(n), Encoding: app.Recipe.Encoding,
 			Params: oauth.RefreshParams(a.cred.RefreshToken),
-			Fresh:  app.Policy.Rotation.SingleUse(), Timeout: app.Policy.Timeout(),
+			Fresh:  app.Policy.Rotation.SingleUse(), Timeout: left,
 		})
 		_ = fault.Point("refresh.received")
 		if ans.Status >= 200 && ans.Status < 300 && len(ans.Body) > 0 {

@@ -111,6 +111,7 @@ func (l *lane) demand(f *flight, grantID string, of grant.Version) {
 	}
 	// Not while a batch is being claimed: its flights must be known first.
 	l.claiming.RLock()
+	asked := e.c.Now()
 	c, err := l.claimOne(context.WithoutCancel(e.life), grantID, of)
 	if err == nil {
 		e.carry(grantID)
@@ -125,7 +126,7 @@ func (l *lane) demand(f *flight, grantID string, of grant.Version) {
 		e.abandon(grantID, f, Result{RetryAfter: time.Second}, err)
 		return
 	}
-	l.attempt(c, f, room)
+	l.attempt(c, asked, f, room)
 }
 
 // abandon ends a flight that no attempt stands behind. If a batch has taken the

@@ -213,6 +213,7 @@ func (l *lane) turn(ctx context.Context) time.Duration {
 	}
 
 	l.claiming.Lock()
+	asked := l.e.c.Now()
 	claims, err := l.claim(ctx, n)
 	flights := make([]*flight, len(claims))
 	for i, c := range claims {
@@ -225,7 +226,7 @@ func (l *lane) turn(ctx context.Context) time.Duration {
 			l.e.c.Metrics.Late(l.app.Name, now.Sub(c.DueAt))
 		}
 		room := rooms[i]
-		if !l.e.admit(func() { l.attempt(c, flights[i], room) }) {
+		if !l.e.admit(func() { l.attempt(c, asked, flights[i], room) }) {
 			// Stopped between claiming and sending: nothing has left, so the attempt
 			// is closed and the next process finds the grant due.
 			l.unsent(c, flights[i], room)
