@@ -93,6 +93,9 @@ func New(c Config) *Engine {
 // Start commits what an earlier process had received and begins renewing. It
 // fails if the store cannot be written.
 func (e *Engine) Start(ctx context.Context) error {
+	if err := e.redo(ctx); err != nil {
+		return fmt.Errorf("compare the store with the spool: %w", err)
+	}
 	if err := e.replay(ctx); err != nil {
 		return fmt.Errorf("replay spool: %w", err)
 	}

@@ -31,10 +31,7 @@ func (e *Engine) replayEntry(ctx context.Context, entry spool.Entry) error {
 	if entry.Kind == spool.Exchange {
 		return e.c.Exchange(ctx, entry)
 	}
-	ans := oauth.Answer{
-		SentAt: entry.SentAt, ReceivedAt: entry.SentAt, Sent: true, Complete: true,
-		Status: entry.Status, ContentType: entry.Type, Body: entry.Body,
-	}
+	ans := answerOf(entry)
 	g, err := e.c.Store.Grant(ctx, entry.GrantID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -53,6 +50,14 @@ func (e *Engine) replayEntry(ctx context.Context, entry spool.Entry) error {
 		return nil
 	}
 	return e.park(ctx, entry.GrantID, entry.AttemptID, entry.Of, ans)
+}
+
+// answerOf is the answer that was spooled.
+func answerOf(e spool.Entry) oauth.Answer {
+	return oauth.Answer{
+		SentAt: e.SentAt, ReceivedAt: e.SentAt, Sent: true, Complete: true,
+		Status: e.Status, ContentType: e.Type, Body: e.Body,
+	}
 }
 
 // recommit commits an answer under the attempt that is still open for it.

@@ -42,9 +42,9 @@ func (s *Spool) start() error {
 	if err := s.recover(); err != nil {
 		return dirError(s.o.Dir, err)
 	}
-	s.sweep()
 	// Whatever an earlier process left must be committed before it can go, and
-	// that needs an open spool: MaxBytes does not bind the first segment.
+	// what is only kept may be all that a restored store can be redone from. Both
+	// need an open spool: MaxBytes does not bind the first segment.
 	if err := s.grow(noLimit); err != nil {
 		return dirError(s.o.Dir, err)
 	}

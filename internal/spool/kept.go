@@ -1,0 +1,56 @@
+package spool
+
+import (
+	"io"
+	"iter"
+	"slices"
+)
+
+// Kept returns what earlier processes left that is still on disk, newest first,
+// and of each entry whether it is done. What a store has lost since can be
+// redone from it. Entries that cannot be read are left out.
+func (s *Spool) Kept() iter.Seq2[Entry, bool] {
+	return func(yield func(Entry, bool) bool) {
+		s.mu.Lock()
+		segments := slices.Clone(s.old)
+		s.mu.Unlock()
+		for _, g := range slices.Backward(segments) {
+			b, ok := s.content(g)
+			if !ok {
+				continue
+			}
+			for _, f := range slices.Backward(scan(b).frames) {
+				plaintext, err := s.o.Ring.Open(f.slot(), f.sealed)
+				if err != nil {
+					continue
+				}
+				e, err := parseEntry(f.id, f.of, plaintext)
+				if err == nil && !yield(e, f.done) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// content reads an old segment, if it is still there.
+func (s *Spool) content(g *segment) ([]byte, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || !slices.Contains(s.old, g) {
+		return nil, false
+	}
+	b := make([]byte, g.used)
+	_, err := io.ReadFull(io.NewSectionReader(g.f, 0, g.used), b)
+	return b, err == nil
+}
+
+// Forget removes the done entries that are only kept, as far as no pending one
+// shares their file: once a store was redone from them, its versions count on
+// from there and theirs mean nothing any more.
+func (s *Spool) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.evict() {
+	}
+}
