@@ -54,6 +54,7 @@ type kitOptions struct {
 	also    []string         // names of further apps, at the same oracle
 	now     func() time.Time // our clock, if it is not the oracle's
 	log     slog.Handler     // what the manager says; nil discards
+	front   func(oracle http.Handler) http.Handler
 }
 
 // bubble runs a test on fake time with a kit.
@@ -72,6 +73,9 @@ func newKit(t testing.TB, o kitOptions) *kit {
 	}
 	k := &kit{t: t, oracle: oracle.New(o.oracle), dir: t.TempDir(), net: memnet.Listen()}
 	srv := &http.Server{Handler: k.oracle, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	if o.front != nil {
+		srv.Handler = o.front(k.oracle)
+	}
 	var listener net.Listener = k.net
 	base := "http://127.0.0.1:1"
 	k.dial = k.net.Dial
