@@ -71,13 +71,14 @@ func (e *Engine) RefreshIf(ctx context.Context, app, grantID string, of grant.Ve
 	}
 }
 
-// carry marks the grant's flight as standing on an open attempt, making one if
-// nobody waits yet.
+// carry marks the grant's flight as standing on an open attempt. It makes one if
+// nobody waits yet, and if the one there is stands on an earlier attempt, which
+// is settled already and has yet to say so to its own callers.
 func (e *Engine) carry(grantID string) *flight {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f := e.flights[grantID]
-	if f == nil {
+	if f == nil || f.carried {
 		f = &flight{done: make(chan struct{})}
 		e.flights[grantID] = f
 	}
@@ -114,7 +115,7 @@ func (l *lane) demand(f *flight, grantID string, of grant.Version) {
 	asked := e.c.Now()
 	c, err := l.claimOne(context.WithoutCancel(e.life), grantID, of)
 	if err == nil {
-		e.carry(grantID)
+		f = e.carry(grantID) // another, if a batch has had the grant and answered for f meanwhile
 	}
 	l.claiming.RUnlock()
 	if err != nil {
