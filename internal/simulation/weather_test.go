@@ -1,0 +1,109 @@
+package simulation
+
+import (
+	"hash/fnv"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/oracle"
+)
+
+// weather is what a provider is like for a while.
+type weather int
+
+const (
+	fair     weather = iota
+	down             // connections break before the request is looked at
+	hanging          // and it takes a minute until they do
+	broken           // 500
+	portal           // somebody's HTML
+	crowded          // 429
+	refusing         // the app is refused
+	weathers
+	serene weather = -1 // not even single requests fail
+)
+
+// sky is the weather at one provider, and the faults of single requests, which
+// depend on the seed and the request and not on the order of things.
+type sky struct {
+	seed uint64
+	v    *vendor
+	j    *judge
+
+	mu     sync.Mutex
+	now    weather
+	sent   map[string]int // by grant
+	onSend func()         // told of the next request
+}
+
+func (s *sky) set(w weather) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now = w
+}
+
+// watch has f called when the next request comes.
+func (s *sky) watch(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onSend = f
+}
+
+// fault decides what happens to a request.
+func (s *sky) fault(send oracle.Send) oracle.Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.onSend != nil {
+		s.onSend()
+		s.onSend = nil
+	}
+	n := s.sent[send.Grant]
+	s.sent[send.Grant]++
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(s.v.name + "/" + send.Grant + "/" + strconv.Itoa(n) + "/" + strconv.FormatUint(s.seed, 10)))
+	dice := h.Sum64()
+	dice ^= dice >> 32
+	f := oracle.Fault{
+		Before: time.Duration(dice%400) * time.Millisecond,
+		After:  time.Duration(dice>>10%400) * time.Millisecond,
+		Edit:   func(m map[string]any) { s.j.issued(s.v, send.Grant, m["access_token"].(string)) },
+	}
+	switch s.now {
+	case down:
+		return oracle.Fault{LoseRequest: true}
+	case hanging:
+		return oracle.Fault{Before: time.Minute, LoseRequest: true}
+	case broken:
+		return oracle.Fault{Status: http.StatusInternalServerError, Body: `{"error":"server_error"}`}
+	case portal:
+		return oracle.Fault{Status: http.StatusOK, Body: "<html>welcome</html>"}
+	case crowded:
+		return oracle.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"20"}}}
+	case refusing:
+		return oracle.Fault{Status: http.StatusUnauthorized, Body: `{"error":"invalid_client"}`}
+	case serene:
+		return f
+	}
+	// Where a lost answer costs the grant it is rarer, or nobody would be left.
+	rare := uint64(1)
+	if s.v.rotation == oracle.Strict || s.v.rotation == oracle.FamilyKill {
+		rare = 10
+	}
+	switch p := dice >> 24 % 1000; {
+	case p < 50/rare:
+		f.LoseAnswer = true
+	case p < 70/rare:
+		f.After = time.Minute // processed, but its sender will have gone
+	case p < 90/rare:
+		f.Before = time.Minute // and only after that
+	case p < 130:
+		return oracle.Fault{Before: f.Before, LoseRequest: true}
+	case p < 150:
+		return oracle.Fault{Before: f.Before, Status: http.StatusBadGateway, Body: "<html>bad gateway</html>"}
+	case p < 170:
+		return oracle.Fault{Status: http.StatusBadRequest, Body: `{"error":"teapot"}`}
+	}
+	return f
+}
