@@ -1,7 +1,7 @@
 # The two commands to know: make dev (needs only Go) and make test (installs
 # what it lacks).
 
-.PHONY: dev test build lint bench fuzz deps
+.PHONY: dev test torture build lint bench fuzz deps
 
 # A server, the Lightspeed sandbox and demo businesses.
 dev:
@@ -10,6 +10,13 @@ dev:
 # Every test, with the race detector.
 test: deps
 	go test -race -timeout 25m ./...
+
+# Kill, stop and fail real servers at random, and print what came of it: for six
+# minutes, with LONG=1 for two hours, or for DURATION. SEED repeats the choices.
+LONG ?=
+DURATION ?= $(if $(LONG),2h,6m)
+torture:
+	@cd e2e && DURATION=$(DURATION) EVERGRANT_SEED=$(SEED) go test -tags torture -run '^TestTorture$$' -count 1 -parallel 4 -timeout 0
 
 # What the tests need besides Go.
 deps:
