@@ -7,9 +7,11 @@
 dev:
 	go run ./cmd/evergrant dev
 
-# Every test, with the race detector.
+# Every test, with the race detector; last those on real processes, which need
+# the machine for themselves and print their figures.
 test: deps
-	go test -race -timeout 25m ./...
+	go test -race -timeout 25m $$(go list ./... | grep -v /e2e)
+	go test -race -timeout 25m -v ./e2e
 
 # Kill, stop and fail real servers at random, and print what came of it: for six
 # minutes, with LONG=1 for two hours, or for DURATION. SEED repeats the choices.
