@@ -59,7 +59,7 @@ func percentile(all []time.Duration, p int) time.Duration {
 
 func TestAFleetThatEndsAtOnceIsDrainedAtTheRateWaitingCallersFirst(t *testing.T) {
 	const (
-		fleet = 1000
+		fleet = 600
 		rate  = 20
 	)
 	o := kitOptions{

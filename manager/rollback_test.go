@@ -7,12 +7,33 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/oracle"
 )
+
+// logbook is a log that may be read while it is written.
+type logbook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logbook) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+// take returns what was logged since the last time.
+func (l *logbook) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.text.Reset()
+	return l.text.String()
+}
 
 // restart ends the process and starts it again over its files, with what between
 // does to them in the meantime.
@@ -36,10 +57,10 @@ func copyFile(t *testing.T, from, to string) {
 }
 
 func TestARestoredBackupIsRedoneFromTheJournal(t *testing.T) {
-	const grants = 50 // more than are looked at when nothing is missing
+	const grants = 40 // more than are looked at when nothing is missing
 	for name, down := range map[string]time.Duration{"at once": 0, "after a day": 24 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
-			var logs bytes.Buffer
+			var logs logbook
 			o := kitOptions{oracle: oracle.Options{Rotation: oracle.FamilyKill}, log: slog.NewTextHandler(&logs, nil)}
 			bubble(t, o, func(t *testing.T, k *kit) {
 				backup := filepath.Join(t.TempDir(), "backup")
@@ -49,18 +70,19 @@ func TestARestoredBackupIsRedoneFromTheJournal(t *testing.T) {
 				}
 				k.sleep(90 * time.Minute)
 				k.restart(o, func(db string) { copyFile(t, db, backup) })
-				k.sleep(5 * time.Hour)
+				k.sleep(2 * time.Hour)
 				for range 2 { // the same backup twice
 					before := len(k.oracle.Sends())
-					logs.Reset()
+					logs.take()
 					k.restart(o, func(db string) {
 						copyFile(t, backup, db)
 						time.Sleep(down)
 					})
-					if n := strings.Count(logs.String(), "older than the journal"); n != 1 || !strings.Contains(logs.String(), fmt.Sprintf("redone=%d failed=0", grants)) {
-						t.Errorf("logged\n%s", logs.String())
+					said := logs.take()
+					if n := strings.Count(said, "older than the journal"); n != 1 || !strings.Contains(said, fmt.Sprintf("redone=%d failed=0", grants)) {
+						t.Errorf("logged\n%s", said)
 					}
-					k.sleep(3 * time.Hour)
+					k.sleep(90 * time.Minute)
 					for _, ref := range refs {
 						if h := k.token(ref); h.State != grant.Connected || !k.oracle.AccessValid(h.Token.AccessToken) {
 							t.Fatalf("%s is %s", ref, h.State)
@@ -79,7 +101,7 @@ func TestARestoredBackupIsRedoneFromTheJournal(t *testing.T) {
 }
 
 func TestAStoreThatIsWholeIsLeftAlone(t *testing.T) {
-	var logs bytes.Buffer
+	var logs logbook
 	o := kitOptions{oracle: oracle.Options{Rotation: oracle.FamilyKill}, log: slog.NewTextHandler(&logs, nil)}
 	bubble(t, o, func(t *testing.T, k *kit) {
 		ref := k.adopt("cafe")
@@ -98,8 +120,8 @@ func TestAStoreThatIsWholeIsLeftAlone(t *testing.T) {
 			k.sleep(55 * time.Minute)
 			k.restart(o, func(string) {})
 		}
-		if strings.Contains(logs.String(), "older than the journal") {
-			t.Errorf("logged\n%s", logs.String())
+		if said := logs.take(); strings.Contains(said, "older than the journal") {
+			t.Errorf("logged\n%s", said)
 		}
 		if got := k.status(ref); got.State != grant.Connected {
 			t.Errorf("it is %s/%s", got.State, got.Reason)
