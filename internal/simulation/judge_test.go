@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -22,7 +23,7 @@ type judge struct {
 
 	mu       sync.Mutex
 	failed   map[string]int
-	tokens   map[string]age         // every access token that was answered
+	tokens   map[string]issue       // every access token that was answered
 	open     map[string]openAttempt // by connection
 	consents map[string]string      // connection by the provider's name for the grant
 	floor    map[grant.Ref]age      // the newest token a caller was given
@@ -36,13 +37,19 @@ func (a age) before(b age) bool {
 	return a.consent < b.consent || a.consent == b.consent && a.nth < b.nth
 }
 
+// issue is an access token as its provider knows it.
+type issue struct {
+	age
+	at time.Time
+}
+
 type openAttempt struct {
 	grant.Attempt
 	grantID string
 }
 
 func newJudge(t testing.TB) *judge {
-	return &judge{t: t, failed: make(map[string]int), tokens: make(map[string]age), open: make(map[string]openAttempt),
+	return &judge{t: t, failed: make(map[string]int), tokens: make(map[string]issue), open: make(map[string]openAttempt),
 		consents: make(map[string]string), floor: make(map[grant.Ref]age)}
 }
 
@@ -65,7 +72,7 @@ func (j *judge) consented(name, connectionID string, access string, n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.consents[name] = connectionID
-	j.tokens[access] = age{n, 0}
+	j.tokens[access] = issue{age{n, 0}, time.Now()}
 }
 
 // issued takes in the answer to a refresh.
@@ -73,7 +80,7 @@ func (j *judge) issued(_ *vendor, name, access string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if _, known := j.tokens[access]; !known {
-		j.tokens[access] = age{consentOf(name), len(j.tokens)}
+		j.tokens[access] = issue{age{consentOf(name), len(j.tokens)}, time.Now()}
 	}
 }
 
@@ -143,10 +150,9 @@ type watched struct {
 
 // storeWeather is what the store is like.
 type storeWeather struct {
-	mu    sync.Mutex
-	down  bool
-	dice  uint64
-	times uint64
+	mu   sync.Mutex
+	dice *rand.Rand
+	down bool
 }
 
 func (w *storeWeather) set(down bool) {
@@ -165,12 +171,18 @@ func (w *storeWeather) err() error {
 	return nil
 }
 
-// doubt is an error, now and then, for a change that was made all the same.
-func (w *storeWeather) doubt() error {
+// lag is how long a commit waits for the disk.
+func (w *storeWeather) lag() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.times++
-	if w.times%50 == w.dice%50 {
+	return time.Duration(w.dice.Int64N(int64(300 * time.Millisecond)))
+}
+
+// made is the error, now and then, of a change that was made all the same.
+func (w *storeWeather) made() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dice.IntN(50) == 0 {
 		return fmt.Errorf("simulated doubt: %w", store.ErrUnavailable)
 	}
 	return nil
@@ -220,6 +232,7 @@ func (s *watched) ClaimOne(ctx context.Context, r store.ClaimRequest, grantID st
 }
 
 func (s *watched) Commit(ctx context.Context, r store.Renewal) error {
+	time.Sleep(s.w.lag())
 	if err := s.w.err(); err != nil {
 		return err
 	}
@@ -227,7 +240,7 @@ func (s *watched) Commit(ctx context.Context, r store.Renewal) error {
 		return err
 	}
 	s.j.closed(r.AttemptID, false)
-	return s.w.doubt()
+	return s.w.made()
 }
 
 func (s *watched) Settle(ctx context.Context, r store.Settlement) error {
@@ -238,7 +251,7 @@ func (s *watched) Settle(ctx context.Context, r store.Settlement) error {
 		return err
 	}
 	s.j.closed(r.AttemptID, r.Hold)
-	return s.w.doubt()
+	return s.w.made()
 }
 
 func (s *watched) Install(ctx context.Context, in store.Installation) error {
@@ -300,8 +313,11 @@ func (j *judge) log(v *vendor, deaths []time.Time) {
 // cutOff reports whether the answer to a rotation did not reach its sender,
 // through no fault of ours.
 func cutOff(v *vendor, x oracle.Send, deaths []time.Time) bool {
-	return x.Outcome == "rotated, answer lost" ||
-		x.End.Sub(x.Start) >= v.app.Policy.Timeout() || x.Explains(deaths, time.Millisecond)
+	sent := x.Start.Add(-mostLag) // at the earliest
+	died := slices.ContainsFunc(deaths, func(t time.Time) bool {
+		return !t.Before(sent) && t.Before(x.End.Add(time.Millisecond))
+	})
+	return died || x.Outcome == "rotated, answer lost" || x.End.Sub(sent) >= v.app.Policy.Timeout()
 }
 
 // lost judges a grant that needs reauthorization: by proof only.
@@ -354,18 +370,21 @@ func (j *judge) handed(c *customer, h *manager.Handout, floor age) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.handouts++
+	open := j.open[h.Token.Connection]
 	switch left := time.Until(h.Token.Expiry); {
 	case !known:
 		j.fail("I7: %s was given a token that nobody issued", c.ref)
 	case left < 10*time.Second:
 		j.fail("I6: %s was given a token with %s left", c.ref, left)
 	case is.before(floor):
-		j.fail("I5: %s was given a token older than one handed out before: %v, %v", c.ref, is, floor)
+		j.fail("I5: %s was given a token older than one handed out before: %v, %v", c.ref, is.age, floor)
+	case open.ID != "" && is.at.After(open.OpenedAt) && !slices.Contains(h.Warnings, string(grant.StoreUnavailable)):
+		j.fail("I7: %s was given a token before it was committed", c.ref)
 	case !good && !dead:
 		j.fail("I6: %s was given a token that the API refuses", c.ref)
 	}
-	if j.floor[c.ref].before(is) {
-		j.floor[c.ref] = is
+	if j.floor[c.ref].before(is.age) {
+		j.floor[c.ref] = is.age
 	}
 }
 
@@ -373,5 +392,5 @@ func (j *judge) handed(c *customer, h *manager.Handout, floor age) {
 func (j *judge) age(token string) age {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.tokens[token]
+	return j.tokens[token].age
 }

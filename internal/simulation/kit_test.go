@@ -1,9 +1,11 @@
 package simulation
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,6 +37,7 @@ type vendor struct {
 	*oracle.Server
 	name     string
 	port     string
+	lag      func() time.Duration // how long a request is on its way; nil: no time
 	rotation string
 	app      *provider.App
 	net      *memnet.Listener
@@ -45,7 +48,7 @@ type vendor struct {
 func newVendor(t testing.TB, name string, port int, o oracle.Options, policies ...func(*grant.Policy)) *vendor {
 	t.Helper()
 	v := &vendor{Server: oracle.New(o), name: name, port: strconv.Itoa(port), rotation: o.Rotation, net: memnet.Listen()}
-	v.srv = &http.Server{Handler: v.Server, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	v.srv = &http.Server{Handler: http.HandlerFunc(v.serve), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	go func() { _ = v.srv.Serve(v.net) }()
 	base := "http://127.0.0.1:" + strconv.Itoa(port)
 	var err error
@@ -65,6 +68,20 @@ func newVendor(t testing.TB, name string, port int, o oracle.Options, policies .
 		t.Fatal(err)
 	}
 	return v
+}
+
+// serve lets a request arrive, even if its sender has gone while it was on its
+// way.
+func (v *vendor) serve(w http.ResponseWriter, r *http.Request) {
+	if v.lag != nil {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // it has not left completely
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		time.Sleep(v.lag())
+	}
+	v.ServeHTTP(w, r)
 }
 
 func (v *vendor) close() { _ = v.srv.Close(); _ = v.net.Close() }
@@ -100,8 +117,24 @@ func newSite(t testing.TB, vendors []*vendor, wrap func(store.Store) store.Store
 	return s
 }
 
-// start starts a process.
+// start starts a process, again if it ends at once because its store failed, as
+// whoever supervises it would.
 func (s *site) start() {
+	s.t.Helper()
+	for tries := 1; ; tries++ {
+		err := s.open()
+		if err == nil {
+			s.current.Store(s.Manager)
+			return
+		}
+		s.end()
+		if tries == 5 || !errors.Is(err, store.ErrUnavailable) {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+func (s *site) open() error {
 	s.t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	hub := event.NewHub(quiet)
@@ -123,15 +156,12 @@ func (s *site) start() {
 		Store: s.wrap(s.store), Ring: s.ring, Spool: sp, Sender: sender, Apps: apps,
 		Hub: hub, Metrics: telemetry.NewMetrics("test"), Logger: quiet,
 	})
-	if err := s.Start(s.t.Context()); err != nil {
-		s.t.Fatal(err)
-	}
-	s.current.Store(s.Manager)
 	s.end = func() {
 		sender.Close()
 		_ = sp.Close()
 		_ = s.store.Close()
 	}
+	return s.Start(s.t.Context())
 }
 
 // stop ends the process as a restart for an upgrade does.

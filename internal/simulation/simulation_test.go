@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -98,6 +99,19 @@ type customer struct {
 	off     bool
 }
 
+// mostLag bounds how long requests are on their way.
+const mostLag = 400 * time.Millisecond
+
+// lag is how long requests are on their way.
+func lag(dice *rand.Rand) func() time.Duration {
+	var mu sync.Mutex
+	return func() time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return time.Duration(dice.Int64N(int64(mostLag)))
+	}
+}
+
 // name is the provider's name for the n-th consent.
 func (c *customer) name(n int) string { return c.ref.Key + "#" + strconv.Itoa(n) }
 
@@ -108,23 +122,24 @@ func consentOf(name string) int {
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{t: t, dice: rand.New(rand.NewPCG(seed, 1)), j: newJudge(t), disk: &storeWeather{dice: seed}, stopped: make(chan struct{})}
+	w := &world{t: t, dice: rand.New(rand.NewPCG(seed, 1)), j: newJudge(t), disk: &storeWeather{dice: rand.New(rand.NewPCG(seed, 2))}, stopped: make(chan struct{})}
 	for i, o := range []oracle.Options{
 		{Rotation: oracle.Static},
 		{Rotation: oracle.Lenient, Window: 24 * time.Hour},
-		{Rotation: oracle.Grace, Window: 10 * time.Minute, SameSuccessor: true},
-		{Rotation: oracle.Grace, Window: 10 * time.Minute},
+		{Rotation: oracle.Grace, Window: 5 * time.Hour, SameSuccessor: true},
+		{Rotation: oracle.Grace, Window: 5 * time.Hour},
 		{Rotation: oracle.RetireOnUse},
 		{Rotation: oracle.Strict},
 		{Rotation: oracle.FamilyKill},
 	} {
 		o.AccessLife = accessLife
 		v := newVendor(t, fmt.Sprintf("app%d", i), i+1, o)
-		s := &sky{seed: seed, v: v, j: w.j, sent: make(map[string]int)}
+		s := &sky{seed: seed, v: v, j: w.j, sent: make(map[string]int), lied: make(map[string]int)}
 		v.SetFault(func(send oracle.Send) oracle.Fault {
 			w.j.sent(v, send)
 			return s.fault(send)
 		})
+		v.lag = lag(rand.New(rand.NewPCG(seed, uint64(3+i))))
 		w.vendors, w.skies = append(w.vendors, v), append(w.skies, s)
 	}
 	w.site = newSite(t, w.vendors, func(s store.Store) store.Store { return &watched{s, w.j, w.disk} })
@@ -149,7 +164,8 @@ func (w *world) connect(c *customer) {
 	n := c.consent + 1
 	access, refresh := c.v.Issue(c.name(n))
 	conn, _, err := w.Create(w.t.Context(), manager.NewConnection{Ref: c.ref, Tokens: &manager.Adoption{
-		AccessToken: secret.New(access), RefreshToken: secret.New(refresh), ExpiresIn: accessLife,
+		// Some tokens are old when they come, so that not all are due together.
+		AccessToken: secret.New(access), RefreshToken: secret.New(refresh), ExpiresIn: w.between(20*time.Minute, accessLife),
 	}})
 	if err != nil {
 		if !errors.Is(err, evergrant.ErrTemporary) {
@@ -182,7 +198,7 @@ func (w *world) live() {
 		w.reading.Go(func() { w.read(dice) })
 	}
 	for end := time.Now().Add(span); time.Now().Before(end); {
-		time.Sleep(w.between(time.Second, 10*time.Minute))
+		time.Sleep(w.between(time.Second, 8*time.Minute))
 		w.happen()
 	}
 	// Without faults everything comes right within the life of an access token,
@@ -208,7 +224,11 @@ func (w *world) happen() {
 	case p < 30:
 		s := w.skies[w.dice.IntN(len(w.skies))]
 		s.set(weather(1 + w.dice.IntN(int(weathers)-1)))
-		time.Sleep(w.between(time.Second, 90*time.Second))
+		most := 90 * time.Second
+		if w.dice.IntN(8) == 0 {
+			most = 40 * time.Minute // longer than any window, so that tokens end
+		}
+		time.Sleep(w.between(time.Second, most))
 		s.set(fair)
 	case p < 40:
 		w.disk.set(true)
@@ -216,21 +236,11 @@ func (w *world) happen() {
 		w.disk.set(false)
 	case p < 45:
 		w.restart(w.stop)
-	case p < 55:
-		// While a request is under way, if one comes in time.
-		came := make(chan struct{})
-		var once sync.Once
-		for _, s := range w.skies {
-			s.watch(func() { once.Do(func() { close(came) }) })
+	case p < 70:
+		if c := w.underway(); c != nil {
+			time.Sleep(w.between(0, 900*time.Millisecond))
+			w.interrupt(c)
 		}
-		select {
-		case <-came:
-		case <-time.After(time.Hour):
-		}
-		time.Sleep(w.between(0, 900*time.Millisecond))
-		w.restart(w.kill)
-	case p < 65:
-		w.storm(w.any())
 	case p < 80:
 		w.connect(w.any())
 	case p < 85:
@@ -244,6 +254,46 @@ func (w *world) happen() {
 				w.connect(c)
 			}
 		}
+	}
+}
+
+// underway waits for a request and returns whose it is, nil if none comes.
+func (w *world) underway() *customer {
+	came := make(chan string, len(w.skies))
+	for _, s := range w.skies {
+		s.watch(func(name string) { came <- name })
+		defer s.watch(nil)
+	}
+	select {
+	case name := <-came:
+		key, _, _ := strings.Cut(name, "#")
+		return w.all[slices.IndexFunc(w.all, func(c *customer) bool { return c.ref.Key == key })]
+	case <-time.After(time.Hour):
+		return nil
+	}
+}
+
+// interrupt makes something happen while a request of the customer is, or was a
+// moment ago, under way.
+func (w *world) interrupt(c *customer) {
+	switch w.dice.IntN(7) {
+	case 0, 1:
+		w.restart(w.kill)
+	case 2: // while the answer cannot be committed
+		w.disk.set(true)
+		time.Sleep(w.between(0, 3*time.Second))
+		w.restart(func() { w.kill(); w.disk.set(false) })
+	case 3: // or not for a while
+		w.disk.set(true)
+		time.Sleep(w.between(0, time.Minute))
+		w.disk.set(false)
+	case 4:
+		w.connect(c)
+	case 5:
+		w.disconnect(c)
+		w.connect(c)
+	default:
+		w.storm(c)
 	}
 }
 

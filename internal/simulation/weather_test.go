@@ -35,7 +35,8 @@ type sky struct {
 	mu     sync.Mutex
 	now    weather
 	sent   map[string]int // by grant
-	onSend func()         // told of the next request
+	lied   map[string]int // the last request of a grant that was refused for no reason
+	onSend func(string)   // told of the next request
 }
 
 func (s *sky) set(w weather) {
@@ -44,8 +45,8 @@ func (s *sky) set(w weather) {
 	s.now = w
 }
 
-// watch has f called when the next request comes.
-func (s *sky) watch(f func()) {
+// watch has f called with the grant of the next request when it comes.
+func (s *sky) watch(f func(string)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onSend = f
@@ -56,7 +57,7 @@ func (s *sky) fault(send oracle.Send) oracle.Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.onSend != nil {
-		s.onSend()
+		s.onSend(send.Grant)
 		s.onSend = nil
 	}
 	n := s.sent[send.Grant]
@@ -66,9 +67,8 @@ func (s *sky) fault(send oracle.Send) oracle.Fault {
 	dice := h.Sum64()
 	dice ^= dice >> 32
 	f := oracle.Fault{
-		Before: time.Duration(dice%400) * time.Millisecond,
-		After:  time.Duration(dice>>10%400) * time.Millisecond,
-		Edit:   func(m map[string]any) { s.j.issued(s.v, send.Grant, m["access_token"].(string)) },
+		After: time.Duration(dice>>10%400) * time.Millisecond,
+		Edit:  func(m map[string]any) { s.j.issued(s.v, send.Grant, m["access_token"].(string)) },
 	}
 	switch s.now {
 	case down:
@@ -92,6 +92,9 @@ func (s *sky) fault(send oracle.Send) oracle.Fault {
 		rare = 10
 	}
 	switch p := dice >> 24 % 1000; {
+	case p >= 990 && rare == 1 && s.lied[send.Grant] < n:
+		s.lied[send.Grant] = n + 1 // once proves nothing
+		return oracle.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`}
 	case p < 50/rare:
 		f.LoseAnswer = true
 	case p < 70/rare:
@@ -99,9 +102,9 @@ func (s *sky) fault(send oracle.Send) oracle.Fault {
 	case p < 90/rare:
 		f.Before = time.Minute // and only after that
 	case p < 130:
-		return oracle.Fault{Before: f.Before, LoseRequest: true}
+		return oracle.Fault{LoseRequest: true}
 	case p < 150:
-		return oracle.Fault{Before: f.Before, Status: http.StatusBadGateway, Body: "<html>bad gateway</html>"}
+		return oracle.Fault{Status: http.StatusBadGateway, Body: "<html>bad gateway</html>"}
 	case p < 170:
 		return oracle.Fault{Status: http.StatusBadRequest, Body: `{"error":"teapot"}`}
 	}
