@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,7 +36,7 @@ func TestTorture(t *testing.T) {
 	if err != nil {
 		t.Fatalf("DURATION: %v", err)
 	}
-	s := seed(t)
+	s, commit := seed(t), head()
 	policies := []string{oracle.Grace, oracle.RetireOnUse, oracle.Strict, oracle.FamilyKill}
 	runs := make([]*torture, len(policies))
 	t.Run("policies", func(t *testing.T) {
@@ -48,7 +50,16 @@ func TestTorture(t *testing.T) {
 			})
 		}
 	})
-	fmt.Print(tortureTable(s, duration, runs))
+	fmt.Printf("\ncommit %s, seed %d, %v on %d cores, %d grants per policy\n\n%s", commit, s, duration, runtime.NumCPU(), tortureGrants, tortureTable(runs))
+}
+
+// head is the commit that is checked out, while the program under test is new.
+func head() string {
+	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // torture is one policy's run.
@@ -68,7 +79,6 @@ type torture struct {
 	tally  tally
 
 	recovering sync.WaitGroup
-	freezes    atomic.Int64 // how often a process was stopped
 }
 
 // tally is what a run counts.
@@ -77,6 +87,7 @@ type tally struct {
 	troubles                     atomic.Int64 // requests the provider answered badly or not at all
 	used, expired, unusable      atomic.Int64 // tokens handed out; of them ended ones, and others that were refused
 	recovery                     []time.Duration
+	outlived                     int // recoveries that never came: the grant was lost
 	report                       oracle.Report
 	back                         int
 	unexplained                  []string
@@ -232,7 +243,6 @@ func (x *torture) hurt() {
 // freeze leaves a stopped process so for a while, and then lets it go on or ends it.
 func (x *torture) freeze() {
 	x.tally.pauses++
-	x.freezes.Add(1)
 	x.hurt()
 	x.wait(time.Second + time.Duration(x.choices.Int64N(int64(stopped))))
 	if x.choices.IntN(2) == 0 {
@@ -311,14 +321,14 @@ func (x *torture) lose(n int) {
 }
 
 // recover measures how long it takes from now until a grant's token is handed
-// out and works, whatever else dies meanwhile. A stopped process ends the
-// measurement: it would tell how long that was.
+// out and works, whatever else happens meanwhile: more deaths and stops count
+// too, because leaving those out would leave out the longest.
 func (x *torture) recover() {
-	n, from, freezes := x.choices.IntN(int(x.grants.Load())), time.Now(), x.freezes.Load()
+	n, from := x.choices.IntN(int(x.grants.Load())), time.Now()
 	x.recovering.Go(func() {
 		poll := time.NewTicker(10 * time.Millisecond)
 		defer poll.Stop()
-		for !x.isLost(n) && x.freezes.Load() == freezes && x.t.Context().Err() == nil {
+		for !x.isLost(n) && x.t.Context().Err() == nil {
 			if _, ok := x.fetch(x.t.Context(), n); ok {
 				x.mu.Lock()
 				x.tally.recovery = append(x.tally.recovery, time.Since(from))
@@ -327,6 +337,9 @@ func (x *torture) recover() {
 			}
 			<-poll.C
 		}
+		x.mu.Lock()
+		x.tally.outlived++
+		x.mu.Unlock()
 	})
 }
 

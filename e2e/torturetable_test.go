@@ -5,8 +5,6 @@ package e2e_test
 import (
 	"cmp"
 	"fmt"
-	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -84,14 +82,8 @@ func (x *torture) resendable() bool {
 }
 
 // tortureTable is what a campaign came to, in one table.
-func tortureTable(seed uint64, duration time.Duration, runs []*torture) string {
+func tortureTable(runs []*torture) string {
 	var b strings.Builder
-	commit, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
-	if err != nil {
-		commit = []byte("unknown")
-	}
-	fmt.Fprintf(&b, "\ncommit %s, seed %d, %v on %d cores, %d grants per policy\n\n",
-		strings.TrimSpace(string(commit)), seed, duration, runtime.NumCPU(), tortureGrants)
 	w := tabwriter.NewWriter(&b, 0, 0, 1, ' ', 0)
 	row := func(name string, value func(*torture) string) {
 		fmt.Fprintf(w, "| %s\t|", name)
@@ -123,6 +115,8 @@ func tortureTable(seed uint64, duration time.Duration, runs []*torture) string {
 	number("tokens handed out", func(x *torture) int64 { return x.tally.used.Load() })
 	number("of them ended", func(x *torture) int64 { return x.tally.expired.Load() })
 	number("of them refused though not ended", func(x *torture) int64 { return x.tally.unusable.Load() })
+	number("recoveries measured", func(x *torture) int64 { return int64(len(x.tally.recovery)) })
+	number("recoveries that never came: grant lost", func(x *torture) int64 { return int64(x.tally.outlived) })
 	row("from a kill to a token, p50", func(x *torture) string { return percentile(x.tally.recovery, 0.50) })
 	row("from a kill to a token, p99", func(x *torture) string { return percentile(x.tally.recovery, 0.99) })
 	_ = w.Flush()
