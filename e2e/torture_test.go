@@ -325,6 +325,9 @@ func (x *torture) lose(n int) {
 // too, because leaving those out would leave out the longest.
 func (x *torture) recover() {
 	n, from := x.choices.IntN(int(x.grants.Load())), time.Now()
+	for x.isLost(n) { // before; there are always others
+		n = x.choices.IntN(int(x.grants.Load()))
+	}
 	x.recovering.Go(func() {
 		poll := time.NewTicker(10 * time.Millisecond)
 		defer poll.Stop()
