@@ -141,7 +141,7 @@ func record(t *testing.T, seed uint64) (history []porcupine.Operation) {
 		j := newJudge(t)
 		s := newSite(t, []*vendor{v}, func(st store.Store) store.Store { return st })
 		defer s.stop()
-		sky := &sky{seed: seed, v: v, j: j, sent: make(map[string]int), lied: make(map[string]int)}
+		sky := &sky{seed: seed, v: v, j: j, sent: make(map[string]int), lied: make(map[string]bool)}
 		v.SetFault(sky.fault)
 		h := &historian{site: s, j: j, v: v, ref: grant.Ref{Key: "cafe", App: "app"}}
 		h.reconnect(0)

@@ -86,6 +86,7 @@ type world struct {
 	vendors []*vendor
 	skies   []*sky
 	all     []*customer
+	turn    int // of the interruptions
 
 	stopped chan struct{}
 	reading sync.WaitGroup
@@ -134,7 +135,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	} {
 		o.AccessLife = accessLife
 		v := newVendor(t, fmt.Sprintf("app%d", i), i+1, o)
-		s := &sky{seed: seed, v: v, j: w.j, sent: make(map[string]int), lied: make(map[string]int)}
+		s := &sky{seed: seed, v: v, j: w.j, sent: make(map[string]int), lied: make(map[string]bool)}
 		v.SetFault(func(send oracle.Send) oracle.Fault {
 			w.j.sent(v, send)
 			return s.fault(send)
@@ -238,7 +239,6 @@ func (w *world) happen() {
 		w.restart(w.stop)
 	case p < 70:
 		if c := w.underway(); c != nil {
-			time.Sleep(w.between(0, 900*time.Millisecond))
 			w.interrupt(c)
 		}
 	case p < 80:
@@ -276,7 +276,17 @@ func (w *world) underway() *customer {
 // interrupt makes something happen while a request of the customer is, or was a
 // moment ago, under way.
 func (w *world) interrupt(c *customer) {
-	switch w.dice.IntN(7) {
+	how := w.turn % 8 // in turn, so that every run has them all
+	w.turn++
+	if how == 7 { // by asking for its token until well after the answer
+		for range 60 {
+			w.ask(c, handout)
+			time.Sleep(20 * time.Millisecond)
+		}
+		return
+	}
+	time.Sleep(w.between(0, 900*time.Millisecond))
+	switch how {
 	case 0, 1:
 		w.restart(w.kill)
 	case 2: // while the answer cannot be committed
@@ -292,7 +302,7 @@ func (w *world) interrupt(c *customer) {
 	case 5:
 		w.disconnect(c)
 		w.connect(c)
-	default:
+	case 6:
 		w.storm(c)
 	}
 }

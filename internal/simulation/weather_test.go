@@ -34,9 +34,9 @@ type sky struct {
 
 	mu     sync.Mutex
 	now    weather
-	sent   map[string]int // by grant
-	lied   map[string]int // the last request of a grant that was refused for no reason
-	onSend func(string)   // told of the next request
+	sent   map[string]int  // by grant
+	lied   map[string]bool // by grant: whether it was refused for no reason
+	onSend func(string)    // told of the next request
 }
 
 func (s *sky) set(w weather) {
@@ -92,8 +92,8 @@ func (s *sky) fault(send oracle.Send) oracle.Fault {
 		rare = 10
 	}
 	switch p := dice >> 24 % 1000; {
-	case p >= 990 && rare == 1 && s.lied[send.Grant] < n:
-		s.lied[send.Grant] = n + 1 // once proves nothing
+	case p >= 980 && rare == 1 && !s.lied[send.Grant]:
+		s.lied[send.Grant] = true // once proves nothing
 		return oracle.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`}
 	case p < 50/rare:
 		f.LoseAnswer = true
@@ -106,7 +106,7 @@ func (s *sky) fault(send oracle.Send) oracle.Fault {
 	case p < 150:
 		return oracle.Fault{Status: http.StatusBadGateway, Body: "<html>bad gateway</html>"}
 	case p < 170:
-		return oracle.Fault{Status: http.StatusBadRequest, Body: `{"error":"teapot"}`}
+		return oracle.Fault{Status: http.StatusTeapot, Body: `{"error":"teapot"}`}
 	}
 	return f
 }
