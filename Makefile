@@ -13,11 +13,13 @@ test: deps
 	go test -race -timeout 25m $$(go list ./... | grep -v /e2e)
 	go test -race -timeout 25m -v ./e2e
 
-# Kill, stop and fail real servers at random, and print what came of it: for six
+# Simulate days of faults on fake time; then
+# kill, stop and fail real servers at random, and print what came of it: for six
 # minutes, with LONG=1 for two hours, or for DURATION. SEED repeats the choices.
 LONG ?=
 DURATION ?= $(if $(LONG),2h,6m)
 torture:
+	go test -tags torture -timeout 0 ./internal/simulation
 	@cd e2e && DURATION=$(DURATION) EVERGRANT_SEED=$(SEED) go test -tags torture -run '^TestTorture$$' -count 1 -parallel 4 -timeout 0
 
 # What the tests need besides Go.
