@@ -4,6 +4,7 @@ package simulation
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -20,13 +21,31 @@ type standing struct {
 	store.Store
 	once   sync.Once
 	pause  time.Duration
-	opened *[]time.Time
+	opened *openings
+}
+
+// openings is when attempts were opened.
+type openings struct {
+	mu    sync.Mutex
+	times []time.Time
+}
+
+func (o *openings) add(t time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.times = append(o.times, t)
+}
+
+func (o *openings) all() []time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.times)
 }
 
 func (s *standing) Claim(ctx context.Context, r store.ClaimRequest) ([]store.Claim, error) {
 	claims, err := s.Store.Claim(ctx, r)
 	if len(claims) > 0 {
-		*s.opened = append(*s.opened, claims[0].Grant.Attempt.OpenedAt)
+		s.opened.add(claims[0].Grant.Attempt.OpenedAt)
 		s.once.Do(func() { time.Sleep(s.pause) })
 	}
 	return claims, err
@@ -43,9 +62,9 @@ func TestNothingOfAnAttemptIsUnderWayAfterItsTime(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				v := newVendor(t, "app", 1, oracle.Options{Rotation: oracle.Strict, AccessLife: time.Hour})
 				defer v.close()
-				var opened []time.Time
+				var log openings
 				s := newSite(t, []*vendor{v}, func(st store.Store) store.Store {
-					return &standing{Store: st, pause: pause, opened: &opened}
+					return &standing{Store: st, pause: pause, opened: &log}
 				})
 				defer s.stop()
 				if err := s.adopt(grant.Ref{Key: "cafe", App: "app"}, "cafe"); err != nil {
@@ -53,10 +72,11 @@ func TestNothingOfAnAttemptIsUnderWayAfterItsTime(t *testing.T) {
 				}
 				// A request is under way until its sender has gone.
 				v.SetFault(func(oracle.Send) oracle.Fault { return oracle.Fault{Before: time.Hour, LoseRequest: true} })
-				for len(opened) == 0 {
+				for len(log.all()) == 0 {
 					time.Sleep(time.Second)
 				}
 				time.Sleep(pause + v.app.Policy.Timeout() + time.Second)
+				opened := log.all()
 				for _, x := range v.Sends() {
 					of := opened[0]
 					for _, at := range opened {
