@@ -114,6 +114,15 @@ type Grant struct {
 	Attempt *Attempt
 }
 
+// Life is how long the current access token was taken to live when it was
+// issued, skew included.
+func (g Grant) Life() time.Duration {
+	if g.IssuedAt.IsZero() {
+		return 0
+	}
+	return g.ExpiresAt.Sub(g.IssuedAt) + Skew
+}
+
 // AttemptKind says why a refresh is sent.
 type AttemptKind string
 

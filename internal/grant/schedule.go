@@ -9,6 +9,9 @@ import (
 type Lifetimes struct {
 	AskedAt     time.Time     // just before the token request was sent
 	AccessLife  time.Duration // as stated; 0 or less if not
+	Ended       bool          // the stated life is 0 or less
+	Hint        time.Duration // what the token says of its own life, if nobody else does; 0 if nothing
+	Before      time.Duration // how long the credentials before these were taken to live; 0 if there were none
 	RefreshLife time.Duration // as stated; 0 if not, which does not mean dead
 	HasRefresh  bool          // whether there is a refresh token at all
 	ConsentAt   time.Time     // when the user approved
@@ -25,7 +28,7 @@ type Times struct {
 // id. The id makes the jitter stable: a restart does not reshuffle the fleet
 // and an import spreads out.
 func (p Policy) Schedule(id string, l Lifetimes) Times {
-	life := p.accessLife(l.AccessLife)
+	life := p.accessLife(l)
 	t := Times{ExpiresAt: l.AskedAt.Add(life - Skew)}
 
 	refreshLife := l.RefreshLife
@@ -56,15 +59,34 @@ func (p Policy) Schedule(id string, l Lifetimes) Times {
 }
 
 // accessLife is how long an access token is taken to live: what the provider
-// states, within reason, or its usual lifetime.
-func (p Policy) accessLife(stated time.Duration) time.Duration {
-	if stated <= 0 {
-		stated = p.AccessLifetime
+// states, within reason, or its usual lifetime, or what the token says itself.
+func (p Policy) accessLife(l Lifetimes) time.Duration {
+	stated := l.AccessLife
+	if stated <= 0 && l.Ended {
+		return afterEnded(l.Before)
 	}
-	if stated <= 0 {
-		stated = defaultLifetime
+	for _, otherwise := range []time.Duration{p.AccessLifetime, l.Hint, defaultLifetime} {
+		if stated <= 0 {
+			stated = otherwise
+		}
 	}
 	return min(max(stated, 2*time.Second), MaxLifetime)
+}
+
+// afterEnded is how long an access token is taken to live whose stated life is
+// over: a minute, because it may be the truth, and twice as long each time the
+// provider says so again, up to half an hour, because it may mean that the
+// token has no end.
+func afterEnded(before time.Duration) time.Duration {
+	for d := time.Minute; d < 32*time.Minute; d *= 2 {
+		if d == before {
+			return 2 * d
+		}
+	}
+	if before == 32*time.Minute {
+		return before
+	}
+	return time.Minute
 }
 
 // window is how long before expiry a renewal may start. Of a short token's life

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -213,4 +214,50 @@ func TestATokenIsServedWhileItLastsLongEnough(t *testing.T) {
 			t.Errorf("%v left, %v wanted: %t", tt.left, tt.minValid, got)
 		}
 	}
+}
+
+func TestALifeThatIsStatedToBeOverGrowsWithEachRepetition(t *testing.T) {
+	asked := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	g := grant.Grant{ID: "grant_1"}
+	var lives []time.Duration
+	for range 8 {
+		times := grant.Policy{}.Schedule(g.ID, grant.Lifetimes{AskedAt: asked, Ended: true, Before: g.Life(), HasRefresh: true})
+		g.IssuedAt, g.ExpiresAt = asked, times.ExpiresAt
+		if !times.DueAt.After(asked.Add(grant.LeastGap)) || !times.DueAt.Before(times.ExpiresAt) {
+			t.Errorf("asked at %v, due at %v, ends at %v", asked, times.DueAt, times.ExpiresAt)
+		}
+		lives = append(lives, g.Life()/time.Minute)
+	}
+	if want := []time.Duration{1, 2, 4, 8, 16, 32, 32, 32}; !slices.Equal(lives, want) {
+		t.Errorf("lives of %d minutes, want %d", lives, want)
+	}
+	if got := life(grant.Policy{}, grant.Lifetimes{Ended: true, Before: time.Hour}); got != time.Minute {
+		t.Errorf("after an hour's token: %v", got)
+	}
+	if got := life(grant.Policy{AccessLifetime: time.Hour}, grant.Lifetimes{AccessLife: 7 * time.Second, Ended: true}); got != 7*time.Second {
+		t.Errorf("with another statement: %v", got)
+	}
+}
+
+func TestALifeNobodyStatesIsTheProvidersUsualOneOrTheTokens(t *testing.T) {
+	for _, tt := range []struct {
+		p    grant.Policy
+		l    grant.Lifetimes
+		want time.Duration
+	}{
+		{grant.Policy{}, grant.Lifetimes{}, time.Hour},
+		{grant.Policy{}, grant.Lifetimes{Hint: 9 * time.Minute}, 9 * time.Minute},
+		{grant.Policy{AccessLifetime: 25 * time.Minute}, grant.Lifetimes{Hint: 9 * time.Minute}, 25 * time.Minute},
+		{grant.Policy{AccessLifetime: 25 * time.Minute}, grant.Lifetimes{AccessLife: time.Minute, Hint: 9 * time.Minute}, time.Minute},
+	} {
+		if got := life(tt.p, tt.l); got != tt.want {
+			t.Errorf("%+v: %v, want %v", tt.l, got, tt.want)
+		}
+	}
+}
+
+// life is how long an access token is taken to live.
+func life(p grant.Policy, l grant.Lifetimes) time.Duration {
+	l.AskedAt = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	return p.Schedule("grant_1", l).ExpiresAt.Sub(l.AskedAt) + grant.Skew
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/store"
 	"github.com/evergrant/evergrant/provider"
@@ -174,7 +175,7 @@ func (r Request) times(g grant.Grant) grant.Times {
 		refreshLife = r.Deadline.Sub(r.AskedAt)
 	}
 	t := r.App.Policy.Schedule(g.ID, grant.Lifetimes{
-		AskedAt: r.AskedAt, AccessLife: life, RefreshLife: refreshLife,
+		AskedAt: r.AskedAt, AccessLife: life, Ended: r.Token.Ended, Hint: oauth.JWTLife(r.Token.AccessToken, r.AskedAt), RefreshLife: refreshLife,
 		HasRefresh: !r.Token.RefreshToken.IsZero(), ConsentAt: g.ConsentAt,
 	})
 	if !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(r.AskedAt) || r.Token.AccessToken.IsZero() {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/evergrant/evergrant/internal/secret"
 )
@@ -35,4 +36,16 @@ func JWTClaims(token secret.String) (claims map[string]any, ok bool) {
 		return nil, false
 	}
 	return claims, true
+}
+
+// JWTLife is how long a JWT says it lives from a moment on (RFC 7519 section
+// 4.1.4), unverified; 0 if it does not say, is no JWT, or has ended.
+func JWTLife(token secret.String, from time.Time) time.Duration {
+	claims, ok := JWTClaims(token)
+	if !ok {
+		return 0
+	}
+	exp, _ := claims["exp"].(json.Number)
+	life, _ := lifetime(exp.String(), false, true, from)
+	return life
 }

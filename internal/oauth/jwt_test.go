@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/secret"
 )
 
@@ -44,5 +46,27 @@ func TestJWTClaims(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestAJWTSaysHowLongItLives(t *testing.T) {
+	from := time.Unix(1_800_000_000, 0)
+	jwt := func(claims string) secret.String {
+		return secret.New("e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln")
+	}
+	for claims, want := range map[string]time.Duration{
+		`{"exp":1800000090}`: 90 * time.Second,
+		`{"exp":1800000000}`: 0,
+		`{"exp":1700000000}`: 0,
+		`{"exp":"soon"}`:     0,
+		`{"exp":1e300}`:      grant.MaxLifetime,
+		`{}`:                 0,
+	} {
+		if got := JWTLife(jwt(claims), from); got != want {
+			t.Errorf("%s: %v, want %v", claims, got, want)
+		}
+	}
+	if got := JWTLife(secret.New("opaque"), from); got != 0 {
+		t.Errorf("an opaque token: %v", got)
 	}
 }

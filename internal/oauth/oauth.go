@@ -119,6 +119,9 @@ type Token struct {
 	// ExpiresIn is the access token's stated life, capped at grant.MaxLifetime; 0
 	// if it is absent or makes no sense.
 	ExpiresIn time.Duration
+	// Ended is set if the only stated life is 0 or less, as of a repeated answer
+	// whose access token has ended meanwhile.
+	Ended bool
 	// RefreshExpiresIn is the refresh token's stated life; 0 if absent or 0,
 	// which with Keycloak means "no countdown".
 	RefreshExpiresIn time.Duration

@@ -56,6 +56,7 @@ func (d *document) token(a Answer) (Token, error) {
 		now = a.ReceivedAt
 	}
 	t.ExpiresIn = d.life(accessExpiry(), now, &t.Odd)
+	t.Ended = t.ExpiresIn == 0 && d.ended(accessExpiry())
 	t.RefreshExpiresIn = d.life(refreshExpiry(), now, &t.Odd)
 	for _, name := range known() {
 		if d.twice[name] && !slices.Contains(t.Odd, name) {
@@ -219,6 +220,15 @@ func refreshExpiry() expiry {
 
 // life returns the first lifetime that makes sense. Those before it that do not
 // are odd.
+// ended reports whether a life from now on is stated and is 0 or less.
+func (d *document) ended(e expiry) bool {
+	return slices.ContainsFunc(e.in, func(name string) bool {
+		s, ok := d.text(name)
+		f, number := decimal(strings.TrimSpace(s))
+		return ok && number && f <= 0
+	})
+}
+
 func (d *document) life(e expiry, now time.Time, odd *[]string) time.Duration {
 	for _, name := range e.names() {
 		s, ok := d.text(name)

@@ -77,6 +77,25 @@ func TestParseToken(t *testing.T) {
 	}
 }
 
+func TestAStatedEndIsNotAnAbsentLifetime(t *testing.T) {
+	for members, want := range map[string]bool{
+		`"x":1`:                          false,
+		`"expires_in":null`:              false,
+		`"expires_in":"soon"`:            false,
+		`"expires_in":60`:                false,
+		`"expires_in":0`:                 true,
+		`"expires_in":"0"`:               true,
+		`"expires_in":-5`:                true,
+		`"expires_in":-1e999`:            true,
+		`"expires_in":0,"expires":1e300`: false,
+	} {
+		got, err := ParseToken(tokensIn(`{"access_token":"a",` + members + `}`))
+		if err != nil || got.Ended != want {
+			t.Errorf("%s: ended is %v (%v), want %v", members, got.Ended, err, want)
+		}
+	}
+}
+
 func TestLifetimes(t *testing.T) {
 	iso := sentAt.Add(30 * 24 * time.Hour).Format(time.RFC3339)
 	tests := map[string]struct {

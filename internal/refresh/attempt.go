@@ -255,8 +255,8 @@ func (e *Engine) renewal(p grant.Policy, g grant.Grant, old grant.Credential, to
 		cred.Scope = g.Scope // section 5.1: unchanged
 	}
 	times := p.Schedule(g.ID, grant.Lifetimes{
-		AskedAt: sentAt, AccessLife: tok.ExpiresIn, RefreshLife: tok.RefreshExpiresIn,
-		HasRefresh: !cred.RefreshToken.IsZero(), ConsentAt: g.ConsentAt,
+		AskedAt: sentAt, AccessLife: tok.ExpiresIn, Ended: tok.Ended, Hint: oauth.JWTLife(tok.AccessToken, sentAt),
+		Before: g.Life(), RefreshLife: tok.RefreshExpiresIn, HasRefresh: !cred.RefreshToken.IsZero(), ConsentAt: g.ConsentAt,
 	})
 	cred.ExpiresAt = times.ExpiresAt
 	plain, err := cred.Plaintext()
