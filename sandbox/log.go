@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"bufio"
+	"net"
 	"net/http"
 	"time"
 )
@@ -56,10 +58,19 @@ func entryOf(r *http.Request) *LogEntry {
 	return &LogEntry{}
 }
 
-// recorder remembers the status.
+// recorder remembers the status. over ends the request's entry: before the
+// client can know that the request is over, so that what it sends next comes
+// after it in the log.
 type recorder struct {
 	http.ResponseWriter
 	status int
+	over   func()
+}
+
+// Hijack implements [http.Hijacker]: whoever takes the connection hangs up.
+func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	r.over()
+	return http.NewResponseController(r.ResponseWriter).Hijack()
 }
 
 // WriteHeader implements [http.ResponseWriter].

@@ -78,12 +78,13 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	entry := &LogEntry{Time: s.Now().UTC(), Method: clip(r.Method), Path: clip(r.URL.Path)}
 	rec := &recorder{ResponseWriter: w}
-	defer func() {
+	rec.over = sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		entry.Status = rec.status
 		s.w.log.add(*entry)
-	}()
+	})
+	defer rec.over()
 	s.judgeQuery(r, entry)
 	s.mux.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), entryKey{}, entry)))
 }
