@@ -144,8 +144,8 @@ func TestALifetimeThatMakesNoSenseIsNoHotLoop(t *testing.T) {
 		most    int // sends in ten minutes
 	}{
 		"none":           {nil, 2},
-		"zero":           {0, 2},
-		"negative":       {-3600, 2},
+		"zero":           {0, 4},
+		"negative":       {-3600, 4},
 		"one second":     {1, 120},
 		"two seconds":    {2, 120},
 		"ten seconds":    {10, 120},
