@@ -92,6 +92,19 @@ type Grant struct {
 	ConsentAt  time.Time `json:"consent_at,omitzero"`
 	Epoch      int64     `json:"epoch"`
 	Seq        int64     `json:"seq"`
+	// OpenAttempt is the renewal that is under way or whose outcome is unknown, nil
+	// if there is none.
+	OpenAttempt *OpenAttempt `json:"open_attempt,omitempty"`
+}
+
+// OpenAttempt is a renewal whose outcome is not known yet.
+type OpenAttempt struct {
+	ID       string    `json:"id"`
+	Kind     string    `json:"kind"` // refresh, or resend of one of unknown outcome
+	OpenedAt time.Time `json:"opened_at,omitzero"`
+	// BarrierAt is when it is settled if no answer came; the same token is not sent
+	// before.
+	BarrierAt time.Time `json:"barrier_at,omitzero"`
 }
 
 // Coverage says which grants reach which locations of a connection.

@@ -80,14 +80,31 @@ type grantWire struct {
 	ConsentAt *time.Time `json:"consent_at" doc:"when the business authorized it"`
 	Epoch     int64      `json:"epoch" doc:"rises at every consent, disconnect and import"`
 	Seq       int64      `json:"seq" doc:"rises at every refresh"`
+
+	// OpenAttempt is left out, not null, if there is none: a schema that refers to
+	// another has no way to say null.
+	OpenAttempt *openAttempt `json:"open_attempt,omitempty" doc:"the renewal that is under way or whose outcome is unknown"`
+}
+
+// openAttempt is a renewal whose outcome is not known yet.
+type openAttempt struct {
+	ID        string     `json:"id"`
+	Kind      string     `json:"kind" enum:"refresh,resend" doc:"resend: it repeats one of unknown outcome"`
+	OpenedAt  *time.Time `json:"opened_at"`
+	BarrierAt *time.Time `json:"barrier_at" doc:"when it is settled if no answer came; the same token is not sent before"`
 }
 
 func wireGrant(g grant.Grant) grantWire {
-	return grantWire{
+	w := grantWire{
 		ID: g.ID, Connection: g.ConnectionID, App: g.App, Identity: identity(g.Identity), Scope: g.Scope,
 		Standing: wireStatus(g.Status), ExpiresAt: at(g.ExpiresAt), Deadline: at(g.DeadlineAt), DueAt: at(g.DueAt),
 		IssuedAt: at(g.IssuedAt), ConsentAt: at(g.ConsentAt), Epoch: g.Version.Epoch, Seq: g.Version.Seq,
 	}
+	if a := g.Attempt; a != nil {
+		// While an attempt is open, its grant is due when the attempt may be settled.
+		w.OpenAttempt = &openAttempt{ID: a.ID, Kind: string(a.Kind), OpenedAt: at(a.OpenedAt), BarrierAt: at(g.DueAt)}
+	}
+	return w
 }
 
 // eventWire is an event as it is answered.
