@@ -21,7 +21,7 @@ type App struct {
 	Recipe      Recipe
 	Environment Environment
 	// Endpoints are absolute, and as far as they are known without asking the
-	// provider. Use [App.Resolved] before sending anything.
+	// provider. Use [App.ResolvedFor] before sending anything.
 	Endpoints      Endpoints
 	ClientID       string
 	Secrets        []secret.String // the first is tried first; a second while rotating
@@ -43,6 +43,15 @@ func (a *App) Client(i int) oauth.Client {
 		c.Secret = a.Secrets[i]
 	}
 	return c
+}
+
+// RedirectParam is the redirect_uri to send to be authorized and with the code:
+// the given one, or "" where the provider knows the only one there is.
+func (a *App) RedirectParam(uri string) string {
+	if a.Recipe.RedirectRegistered {
+		return ""
+	}
+	return uri
 }
 
 // AuthorizeParams are what the app adds to the authorize URL: the recipe's, and

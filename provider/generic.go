@@ -25,7 +25,7 @@ func Generic() Recipe {
 // identifyIDToken takes issuer and subject from the ID token, where there is
 // one. It came from the token endpoint over TLS, so its signature need not be
 // checked (OpenID Connect Core section 3.1.3.7, item 6).
-func identifyIDToken(t oauth.Token) grant.Identity {
+func identifyIDToken(t oauth.Token, _ map[string]string) grant.Identity {
 	claims, ok := oauth.JWTClaims(t.IDToken)
 	if !ok {
 		return grant.Identity{}

@@ -121,11 +121,16 @@ func (c *checker) endpoints(o AppOptions) Endpoints {
 		if raw == "" {
 			continue
 		}
-		if strings.ContainsAny(raw, "{}") {
+		switch {
+		case !strings.ContainsAny(raw, "{}"):
+			c.wrong(field, oauth.CheckEndpoint(raw))
+		case len(o.Recipe.Variables) == 0:
 			c.wrongf(field, "%s declares no variables, so %q may contain none", o.Recipe.Name, raw)
-			continue
+		case field == "issuer" || field == "endpoints.authorize":
+			c.wrongf(field, "%q may contain no variables: they are known only after the business has approved", raw)
+		default:
+			c.wrong(field, checkTemplate(raw, o.Recipe.Variables))
 		}
-		c.wrong(field, oauth.CheckEndpoint(raw))
 	}
 	if e.Issuer == "" {
 		if e.Authorize == "" {
@@ -209,6 +214,9 @@ func (c *checker) client(a *App) {
 }
 
 func (c *checker) scopes(a *App) {
+	if a.Recipe.ScopeRequired && len(a.Scopes) == 0 {
+		c.wrongf("scopes", "missing; %s lets nobody connect to an app that asks for none", a.Recipe.Login)
+	}
 	for i, s := range a.Scopes {
 		switch {
 		case !scopeToken(s):

@@ -32,9 +32,11 @@ var ErrNoDiscovery = errors.New("the provider lists no locations for this scope"
 type Endpoints struct {
 	Issuer    string // compared with iss (RFC 9207) where the provider sends it
 	Authorize string
-	Token     string
-	Revoke    string // "" if there is none (RFC 7009)
-	API       string // base of the API; where tokens may be sent
+	// Token, Revoke and API may contain the recipe's variables as {name}; see
+	// [App.ResolvedFor].
+	Token  string
+	Revoke string // "" if there is none (RFC 7009)
+	API    string // base of the API; where tokens may be sent
 	// IssRequired is set when the metadata promises iss on every redirect
 	// (authorization_response_iss_parameter_supported, RFC 9207 section 3).
 	IssRequired bool
@@ -53,6 +55,15 @@ type Recipe struct {
 	PKCE         bool
 	Policy       grant.Policy
 	Errors       oauth.Errors
+	// Variables are what Token, Revoke and API differ in by connection, such as
+	// X-Series' domain_prefix. They come with the redirect, as parameters of these
+	// names, and are kept with the grant's credentials.
+	Variables []string
+	// RedirectRegistered: the provider knows exactly one redirect URI, so none is
+	// sent, neither to be authorized nor with the code.
+	RedirectRegistered bool
+	// ScopeRequired: without a scope nobody can approve.
+	ScopeRequired bool
 	// AuthorizeParams are added to the authorize URL.
 	AuthorizeParams url.Values
 	// CheckClientID reports why a client id cannot belong to this provider, with
@@ -63,10 +74,12 @@ type Recipe struct {
 	// Permissions says what a scope allows, for merchants, as the end of "may
 	// …": "read your sales". Scopes without an entry are not mentioned to them.
 	Permissions map[string]string
-	// Identify says whose approval a token response is. Nil: nobody's.
-	Identify func(t oauth.Token) grant.Identity
+	// Identify says whose approval a token response is, which came from the
+	// endpoints with these variables. Nil: nobody's.
+	Identify func(t oauth.Token, vars map[string]string) grant.Identity
 	// Discover reads what an access token reaches. Nil, or ErrNoDiscovery: the
-	// provider has no such call for this scope and locations are given by hand.
+	// provider has no such call for this scope and locations are given by hand; a
+	// Reach beside that error may still say whose token it is.
 	Discover func(ctx context.Context, api API) (Reach, error)
 }
 
@@ -75,7 +88,10 @@ type Reach struct {
 	Locations []grant.Location // GrantID and SeenAt are filled in by the caller
 	// Businesses are the ids of the businesses the token reaches, for the identity.
 	Businesses []string
-	Name       string // of the first business, for people
+	// Account is what the provider calls the one tenant of the token, for the
+	// identity; "" if it has none or the token response says it already.
+	Account string
+	Name    string // of the account or the first business, for people
 }
 
 // API is one grant's way to its provider's API. Requests carry its access token
@@ -84,4 +100,6 @@ type API struct {
 	Client *http.Client // adds the Authorization header; follows no redirects
 	Base   string
 	Scope  string
+	// Variables are the connection's; nil for a recipe that declares none.
+	Variables map[string]string
 }

@@ -133,12 +133,12 @@ func TestACallerMayLeave(t *testing.T) {
 
 func TestTheGenericRecipeReadsTheIDToken(t *testing.T) {
 	identify := provider.Generic().Identify
-	got := identify(oauth.Token{IDToken: secret.New("e30.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUiLCJzdWIiOiJ1c2VyLTEifQ.x")})
+	got := identify(oauth.Token{IDToken: secret.New("e30.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUiLCJzdWIiOiJ1c2VyLTEifQ.x")}, nil)
 	if diff := cmp.Diff(grant.Identity{Issuer: "https://id.example", Subject: "user-1"}, got); diff != "" {
 		t.Errorf("identity (-want +got):\n%s", diff)
 	}
 	for _, odd := range []string{"", "x", "e30.eyJzdWIiOjF9.x"} {
-		if got := identify(oauth.Token{IDToken: secret.New(odd)}); got.Subject != "" {
+		if got := identify(oauth.Token{IDToken: secret.New(odd)}, nil); got.Subject != "" {
 			t.Errorf("%q identifies %+v", odd, got)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/store"
+	"github.com/evergrant/evergrant/provider"
 )
 
 // callback is where the provider sends the browser back to (RFC 6749 section
@@ -62,6 +63,9 @@ func (s *Service) callback(r *http.Request) answer {
 		p = s.arrival(ctx, v, a, t, r, app.RedirectURI, params)
 	}
 	if p == "" {
+		v, t, p = s.aim(ctx, v, t, params)
+	}
+	if p == "" {
 		p = s.exchange(ctx, v, a, t, params.Code)
 	} else {
 		s.finish(ctx, v, a, p)
@@ -99,6 +103,23 @@ func (s *Service) arrival(ctx context.Context, v visit, a grant.Authorization, t
 		log.WarnContext(ctx, "the provider sent a merchant back with an error", "code", params.Error, "description", params.ErrorDescription)
 	}
 	return redirectProblem(params.Error)
+}
+
+// aim fills in the variables of the token endpoint from the callback's query. The
+// state was good, but the browser can have changed everything else: a value is
+// taken only if it cannot lead to another host than the provider's.
+func (s *Service) aim(ctx context.Context, v visit, t trip, params oauth.CallbackParams) (visit, trip, grant.Problem) {
+	vars, err := v.app.Variables(params.Extra)
+	if err == nil {
+		var ep provider.Endpoints
+		ep, err = provider.Endpoints{Token: t.TokenURL}.With(vars)
+		v.variables, t.TokenURL = vars, ep.Token
+	}
+	if err != nil {
+		s.c.Logger.WarnContext(ctx, "a callback was refused; its code was sent nowhere", "app", v.app.Name, "link", v.link.ID, "err", err)
+		return v, t, grant.ProblemLostSession
+	}
+	return v, t, ""
 }
 
 // redirectProblem is what an error code on the redirect means (RFC 6749 section

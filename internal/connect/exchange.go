@@ -69,7 +69,7 @@ func (s *Service) send(ctx context.Context, v visit, t trip, redirectURI string,
 	for i := 0; ; i++ {
 		ans := s.c.Sender.Send(ctx, oauth.Request{
 			TokenURL: t.TokenURL, Client: v.app.Client(i), Encoding: v.app.Recipe.Encoding,
-			Params: oauth.CodeParams(code, redirectURI, t.Verifier),
+			Params: oauth.CodeParams(code, v.app.RedirectParam(redirectURI), t.Verifier),
 			Fresh:  true, Timeout: v.app.Policy.Timeout(),
 		})
 		res := oauth.Classify(ans, v.app.Recipe.Errors)
@@ -106,8 +106,15 @@ func (s *Service) settle(ctx context.Context, v visit, a grant.Authorization, an
 		s.finish(ctx, v, a, grant.ProblemProviderUnavailable)
 		return grant.ProblemProviderUnavailable, nil
 	}
+	if v.variables == nil {
+		// Found in the spool: the callback is gone, but the answer says for whom it
+		// is, and it came from the provider.
+		if v.variables, err = v.app.Variables(token.Extra); err != nil {
+			return "", fmt.Errorf("whose tokens these are is not known: %w", err)
+		}
+	}
 	issued, err := s.issue(ctx, issue.Request{
-		App: v.app, Connection: v.conn, Token: token, AskedAt: ans.SentAt, Purpose: v.link.Purpose,
+		App: v.app, Connection: v.conn, Token: token, AskedAt: ans.SentAt, Purpose: v.link.Purpose, Variables: v.variables,
 		ExpectBusiness: v.link.ExpectBusiness, LinkID: v.link.ID, AuthorizationID: a.ID,
 		Took: ans.ReceivedAt.Sub(ans.SentAt), Began: a.CreatedAt,
 	})

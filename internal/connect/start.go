@@ -19,7 +19,9 @@ import (
 type trip struct {
 	Verifier secret.String // PKCE; zero if the provider takes none
 	Token    secret.String // of the link, to send the browser back to its pages
-	TokenURL string        // the token endpoint that belongs to where the merchant was sent
+	// TokenURL is the token endpoint that belongs to where the merchant was sent.
+	// Variables in it are not known before the merchant is back.
+	TokenURL string
 }
 
 type tripJSON struct {
@@ -101,7 +103,7 @@ func (s *Service) authorize(r *http.Request, v visit, ep provider.Endpoints, bro
 		t.Verifier = oauth.NewVerifier()
 	}
 	location, err := oauth.AuthorizeURL(oauth.AuthorizeRequest{
-		Endpoint: ep.Authorize, ClientID: v.app.ClientID, RedirectURI: v.app.RedirectURI,
+		Endpoint: ep.Authorize, ClientID: v.app.ClientID, RedirectURI: v.app.RedirectParam(v.app.RedirectURI),
 		State: state.Reveal(), Scopes: v.app.Scopes, Verifier: t.Verifier, Extra: v.app.AuthorizeParams(),
 	})
 	if err != nil {

@@ -22,6 +22,9 @@ type visit struct {
 	link  grant.Link
 	conn  grant.Connection
 	app   *provider.App
+	// variables are those of the provider's endpoints, as the callback named them;
+	// nil before that.
+	variables map[string]string
 }
 
 // find looks a link up by the token in the path. The problem is "" for a link

@@ -1,6 +1,7 @@
 package issue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,13 @@ const discoverFor = 15 * time.Second
 const installTries = 4
 
 func (i *Issuer) issue(ctx context.Context, r Request) (Result, error) {
+	vars, err := r.App.Variables(r.Variables)
+	if err != nil {
+		return Result{}, fmt.Errorf("issue grant: %w", err)
+	}
+	if len(vars) > 0 {
+		r.Variables = vars
+	}
 	identity, reach, err := i.identify(ctx, r)
 	if err != nil {
 		return Result{}, err
@@ -65,32 +73,46 @@ func (i *Issuer) finished(ctx context.Context, r Request) error {
 // identify finds out whose approval the token is and what it reaches.
 func (i *Issuer) identify(ctx context.Context, r Request) (grant.Identity, *provider.Reach, error) {
 	var id grant.Identity
+	if err := sameVariables(r); err != nil {
+		return id, nil, err
+	}
 	if r.App.Recipe.Identify != nil {
-		id = r.App.Recipe.Identify(r.Token)
+		id = r.App.Recipe.Identify(r.Token, r.Variables)
 	}
 	if r.Purpose == "" || r.App.Recipe.Discover == nil {
 		return id, nil, nil
 	}
 	reach, err := i.discover(ctx, r)
-	switch {
-	case errors.Is(err, provider.ErrNoDiscovery):
-		return id, nil, nil
-	case err != nil:
+	if err != nil && !errors.Is(err, provider.ErrNoDiscovery) {
 		i.c.Logger.WarnContext(ctx, "locations could not be read; the grant is stored without them",
 			"connection", r.Connection.ID, "app", r.App.Name, "err", err)
 		return id, nil, nil
 	}
-	id.Businesses = reach.Businesses
-	if id.Name == "" {
-		id.Name = reach.Name
+	id.Account = cmp.Or(id.Account, reach.Account)
+	id.Name = cmp.Or(id.Name, reach.Name)
+	if err != nil {
+		return id, nil, nil
 	}
+	id.Businesses = reach.Businesses
 	return id, &reach, nil
+}
+
+// sameVariables refuses a token response that names other values of the
+// endpoints' variables than those it was asked with: they came through the
+// merchant's browser, which could claim to be another business by them.
+func sameVariables(r Request) error {
+	for _, name := range r.App.Recipe.Variables {
+		if told := r.Token.Extra[name]; told != "" && !strings.EqualFold(told, r.Variables[name]) {
+			return ErrOtherIdentity
+		}
+	}
+	return nil
 }
 
 func (i *Issuer) discover(ctx context.Context, r Request) (provider.Reach, error) {
 	ctx, cancel := context.WithTimeout(ctx, discoverFor)
 	defer cancel()
-	ep, err := r.App.Resolved(ctx, i.c.Sender)
+	ep, err := r.App.ResolvedFor(ctx, i.c.Sender, r.Variables)
 	if err != nil {
 		return provider.Reach{}, err
 	}
@@ -98,6 +120,8 @@ func (i *Issuer) discover(ctx context.Context, r Request) (provider.Reach, error
 		Client: i.c.Sender.APIClient(r.Token.AccessToken, r.Token.Type, ep.API),
 		Base:   ep.API,
 		Scope:  r.scope(),
+
+		Variables: r.Variables,
 	})
 }
 

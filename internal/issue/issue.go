@@ -52,8 +52,9 @@ type Request struct {
 	AskedAt    time.Time // just before the token request was sent
 	ExpiresAt  time.Time // instead of AskedAt + Token.ExpiresIn, if not zero
 	Deadline   time.Time // of the refresh token, if it is known and the token does not say
-	Variables  map[string]string
-	Purpose    grant.Purpose // "" for adoption
+	// Variables are the values of the recipe's variables.
+	Variables map[string]string
+	Purpose   grant.Purpose // "" for adoption
 	// ExpectBusiness is the provider's id of the business that must have approved, or "".
 	ExpectBusiness  string
 	LinkID          string // completed with the grant
@@ -71,9 +72,9 @@ type Result struct {
 	New       bool // the connection had no live grant before
 }
 
-// Issue stores the response as a grant. It returns ErrOtherIdentity or
-// ErrFinished without having stored anything, and otherwise an error of the
-// store. A missing required scope flags the connection and fails nothing. A failing discovery does not fail Issue: the grant is
+// Issue stores the response as a grant. It returns ErrOtherIdentity, ErrFinished
+// or [provider.ErrVariable] without having stored anything, and otherwise an
+// error of the store. A missing required scope flags the connection and fails nothing. A failing discovery does not fail Issue: the grant is
 // stored without locations, because tokens are worth more than names.
 func (i *Issuer) Issue(ctx context.Context, r Request) (Result, error) {
 	return i.issue(ctx, r)

@@ -94,7 +94,7 @@ func tokenErrors() oauth.Errors {
 // identify takes the user from the access token, a JWT of the realm. It is not
 // verified: it came from the token endpoint over TLS and decides nothing but
 // whether two approvals look like the same person's.
-func identify(t oauth.Token) grant.Identity {
+func identify(t oauth.Token, _ map[string]string) grant.Identity {
 	claims, ok := oauth.JWTClaims(t.AccessToken)
 	if !ok {
 		return grant.Identity{}

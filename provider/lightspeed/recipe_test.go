@@ -62,12 +62,12 @@ func TestTheUserIsReadFromTheAccessToken(t *testing.T) {
 	jwt := func(claims string) oauth.Token {
 		return oauth.Token{AccessToken: secret.New("e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".x")}
 	}
-	got := K().Identify(jwt(`{"iss":"https://auth.lsk-prod.app/realms/k-series","sub":"0b7f"}`))
+	got := K().Identify(jwt(`{"iss":"https://auth.lsk-prod.app/realms/k-series","sub":"0b7f"}`), nil)
 	if got.Issuer != "https://auth.lsk-prod.app/realms/k-series" || got.Subject != "0b7f" {
 		t.Errorf("identity = %+v", got)
 	}
 	for _, odd := range []oauth.Token{{}, {AccessToken: secret.New("opaque")}, jwt(`{"sub":7}`), jwt(`[]`)} {
-		if got := K().Identify(odd); got.Subject != "" {
+		if got := K().Identify(odd, nil); got.Subject != "" {
 			t.Errorf("identity = %+v", got)
 		}
 	}
