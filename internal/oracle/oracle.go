@@ -6,10 +6,10 @@
 package oracle
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,19 +31,43 @@ type Options struct {
 	Rotation   string
 	Window     time.Duration // for Lenient and Grace: how long a used token is still accepted
 	AccessLife time.Duration
+	// MaxReuse is, for Grace, how often a used token is accepted again within the
+	// window; 0 is any number of times.
+	MaxReuse int
 	// SameSuccessor makes a repeated refresh return the same pair again.
 	SameSuccessor bool
-	// RevokeOld kills the old access token at rotation.
-	RevokeOld              bool
+	OldAccess     OldAccess
+	// SlowToAccept is how long the API still refuses an access token that a
+	// refresh has brought, as one that lags behind its token endpoint does.
+	SlowToAccept           time.Duration
 	ClientID, ClientSecret string
 	Pad                    int // lengthens access tokens by so many characters
 }
+
+// OldAccess is how an access token dies once it has a successor: After so long
+// from the moment that From names. The zero value leaves it to its own end. The
+// end of a grant, by reuse or by the merchant, takes its access tokens along
+// under any.
+type OldAccess struct {
+	From  Moment
+	After time.Duration
+}
+
+// Moment is one in the life of a successor.
+type Moment string
+
+// The moments.
+const (
+	AtRotation Moment = "rotation"  // it is issued
+	AtFirstUse Moment = "first use" // its access token is accepted, or its refresh token rotated
+)
 
 // Fault is what happens to one request. The zero value is none.
 type Fault struct {
 	Before      time.Duration // waits before anything else
 	LoseRequest bool          // the connection ends before the request is looked at
 	LoseAnswer  bool          // the request is processed and the connection ends unanswered
+	CutAnswer   bool          // the same, in the middle of the answer's body
 	After       time.Duration // waits after processing, before answering
 	Status      int           // answers this instead of processing, with Body
 	Body        string
@@ -56,8 +80,9 @@ type Send struct {
 	Grant      string
 	Generation int // of the token presented; -1 if it was never issued
 	Current    int // the newest generation at that moment
+	Issued     int // the generation it brought; 0 if none
 	Start, End time.Time
-	Outcome    string // "rotated", "repeated", "refused: …", "fault: …"
+	Outcome    string // "rotated", "repeated", "refused: …", "fault: …"; ", answer lost" at its end if it was
 	Overlaps   bool   // another send of the same grant was under way
 }
 
@@ -73,25 +98,6 @@ type Server struct {
 	sends     []*Send
 	rotations int
 	fault     func(Send) Fault
-}
-
-type tokenOf struct {
-	grant      string
-	generation int
-}
-
-type family struct {
-	current  int
-	tokens   []pair // by generation
-	underway int
-	dead     string // why, "" while it lives
-}
-
-type pair struct {
-	access, refresh string
-	expires         time.Time
-	used            time.Time // when the refresh token was first used; zero if not
-	accessDead      bool
 }
 
 // New returns a server without grants.
@@ -127,25 +133,6 @@ func (s *Server) Kill(name string) {
 	s.grants[name].dead = "revoked by the merchant"
 }
 
-// rotate issues the next pair. The lock is held.
-func (s *Server) rotate(name string, f *family) pair {
-	p := pair{
-		access: "at-" + rand.Text() + s.pad, refresh: "rt-" + rand.Text(),
-		expires: s.o.Now().Add(s.o.AccessLife),
-	}
-	if s.o.Rotation == Static && f.current >= 0 {
-		p.refresh = f.tokens[f.current].refresh
-	}
-	if s.o.RevokeOld && f.current >= 0 {
-		f.tokens[f.current].accessDead = true
-	}
-	f.tokens = append(f.tokens, p)
-	f.current++
-	s.byRT[p.refresh] = tokenOf{name, f.current}
-	s.byAT[p.access] = tokenOf{name, f.current}
-	return p
-}
-
 // ServeHTTP serves POST /token and GET /api.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
@@ -159,34 +146,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 	default:
 		http.NotFound(w, r)
-	}
-}
-
-// AccessValid reports whether the API would accept the access token, and counts
-// as its use.
-func (s *Server) AccessValid(token string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	of, ok := s.byAT[token]
-	if !ok {
-		return false
-	}
-	f := s.grants[of.grant]
-	p := f.tokens[of.generation]
-	if f.dead != "" || p.accessDead || !s.o.Now().Before(p.expires) {
-		return false
-	}
-	s.proven(f, of.generation)
-	return true
-}
-
-// proven retires what came before a generation that is now in use.
-func (s *Server) proven(f *family, generation int) {
-	if s.o.Rotation != RetireOnUse {
-		return
-	}
-	for g := range generation {
-		f.tokens[g].refresh = ""
 	}
 }
 
@@ -225,21 +184,32 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	status, body, outcome := s.process(r, send, f)
 	wait(r, fault.After)
 	if fault.LoseAnswer {
-		end(outcome + ", answer lost")
+		end(outcome + lost)
 		panic(http.ErrAbortHandler)
 	}
 	if fault.Edit != nil && status == http.StatusOK {
 		fault.Edit(body)
 	}
+	text, _ := json.Marshal(body)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body)
+	if fault.CutAnswer {
+		text, outcome = text[:len(text)/2], outcome+lost
+	}
+	_, _ = w.Write(text)
 	if fl, ok := w.(http.Flusher); ok {
 		fl.Flush()
 	}
 	end(outcome)
+	if fault.CutAnswer {
+		panic(http.ErrAbortHandler)
+	}
 }
+
+// lost ends the outcome of a send whose answer was not delivered.
+const lost = ", answer lost"
 
 // wait waits for d, or until the client has gone: what a server does later for a
 // client that has gone is its own affair, so it goes on all the same.
@@ -265,59 +235,9 @@ func (s *Server) receive(r *http.Request) (*Send, *family) {
 		return send, nil
 	}
 	f := s.grants[of.grant]
+	f.sends = append(f.sends, send)
 	send.Current = f.current
 	send.Overlaps = f.underway > 0
 	f.underway++
 	return send, f
-}
-
-// process answers as the rotation policy says.
-func (s *Server) process(r *http.Request, send *Send, f *family) (int, map[string]any, string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if id, secret, ok := r.BasicAuth(); s.o.ClientID != "" && (!ok || id != s.o.ClientID || secret != s.o.ClientSecret) {
-		return refuse(http.StatusUnauthorized, "invalid_client")
-	}
-	switch {
-	case f == nil:
-		return refuse(http.StatusBadRequest, "invalid_grant")
-	case f.dead != "":
-		return refuse(http.StatusBadRequest, "invalid_grant")
-	}
-	p := &f.tokens[send.Generation]
-	if p.refresh == "" { // retired
-		return refuse(http.StatusBadRequest, "invalid_grant")
-	}
-	now := s.o.Now()
-	fresh := send.Generation == f.current
-	switch {
-	case fresh, s.o.Rotation == Static:
-	case s.o.Rotation == RetireOnUse:
-	case (s.o.Rotation == Grace || s.o.Rotation == Lenient) && now.Sub(p.used) <= s.o.Window:
-		if s.o.SameSuccessor && send.Generation == f.current-1 {
-			return http.StatusOK, s.answer(f.tokens[f.current]), "repeated"
-		}
-	case s.o.Rotation == FamilyKill:
-		f.dead = "refresh token used again"
-		return refuse(http.StatusBadRequest, "invalid_grant")
-	default:
-		return refuse(http.StatusBadRequest, "invalid_grant")
-	}
-	if p.used.IsZero() {
-		p.used = now
-	}
-	s.rotations++
-	s.proven(f, send.Generation)
-	return http.StatusOK, s.answer(s.rotate(send.Grant, f)), "rotated"
-}
-
-func (s *Server) answer(p pair) map[string]any {
-	return map[string]any{
-		"access_token": p.access, "refresh_token": p.refresh, "token_type": "Bearer",
-		"expires_in": int(p.expires.Sub(s.o.Now()) / time.Second), "scope": "all",
-	}
-}
-
-func refuse(status int, code string) (int, map[string]any, string) {
-	return status, map[string]any{"error": code}, "refused: " + code
 }
