@@ -102,7 +102,7 @@ func (m *Manager) RejectHandout(ctx context.Context, ref grant.Ref, fingerprint 
 	if reason == "" || reason == grant.OK {
 		reason = grant.ProviderUnavailable
 	}
-	if incident, _ := m.engine.Incident(h.grant.App); incident != grant.OK {
+	if incident := m.engine.Incident(h.grant.App).Reason; incident != grant.OK {
 		reason = incident
 	}
 	return m.still(op, ref, s, h, string(reason))
@@ -198,7 +198,7 @@ func (m *Manager) refreshOne(ctx context.Context, out *RefreshResult, grants []g
 		if res.Grant.ID != "" {
 			out.Reason = failure(res.Grant)
 		}
-		if incident, _ := m.engine.Incident(g.App); incident != grant.OK {
+		if incident := m.engine.Incident(g.App).Reason; incident != grant.OK {
 			out.Reason = incident
 		}
 	}

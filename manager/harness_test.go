@@ -218,3 +218,13 @@ func (k *kit) count(typ grant.EventType) int {
 	}
 	return len(events)
 }
+
+// openStore opens a database that nobody has open.
+func openStore(t *testing.T, path string) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}

@@ -7,8 +7,6 @@ package manager
 import (
 	"context"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -102,14 +100,6 @@ type RefreshResult struct {
 	RetryAfter time.Duration // when to try again, if it was not refreshed
 }
 
-// AppStatus is an app with its incident, if it has one.
-type AppStatus struct {
-	App *provider.App
-	// Reason is ok, app_credentials_rejected or app_paused.
-	Reason grant.Reason
-	Since  time.Time
-}
-
 var _ evergrant.Source = (*Manager)(nil)
 
 // Manager hands out tokens and manages connections. It is safe for concurrent
@@ -172,40 +162,6 @@ func (m *Manager) Stop(ctx context.Context) error {
 
 // Issuer returns what turns token responses into grants.
 func (m *Manager) Issuer() *issue.Issuer { return m.issuer }
-
-// Apps returns the apps with their incidents, ordered by name.
-func (m *Manager) Apps() []AppStatus {
-	var all []AppStatus
-	for _, name := range slices.Sorted(maps.Keys(m.c.Apps)) {
-		reason, since := m.engine.Incident(name)
-		all = append(all, AppStatus{App: m.c.Apps[name], Reason: reason, Since: since})
-	}
-	return all
-}
-
-// unhealthy returns the apps under an incident, nil if none is.
-func (m *Manager) unhealthy() map[string]grant.Reason {
-	var u map[string]grant.Reason
-	for name := range m.c.Apps {
-		if reason, _ := m.engine.Incident(name); reason != grant.OK {
-			if u == nil {
-				u = make(map[string]grant.Reason)
-			}
-			u[name] = reason
-		}
-	}
-	return u
-}
-
-// overlay shows an app's incident in a status: what is connected is degraded
-// while the app itself is refused or paused.
-func (m *Manager) overlay(app string, s grant.Status) grant.Status {
-	reason, since := m.engine.Incident(app)
-	if reason == grant.OK || s.State != grant.Connected {
-		return s
-	}
-	return grant.StatusOf(reason, since)
-}
 
 // Ready reports what keeps the engine from working, by check; an error is nil
 // where nothing does. A provider's outage is not among them.

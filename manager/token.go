@@ -170,7 +170,7 @@ func (m *Manager) refreshError(op string, ref grant.Ref, g grant.Grant, res refr
 	if reason == "" {
 		reason = g.Status.Reason
 	}
-	if incident, _ := m.engine.Incident(g.App); incident != grant.OK {
+	if incident := m.engine.Incident(g.App).Reason; incident != grant.OK {
 		reason = incident
 	}
 	if reason == grant.OK || !reason.State().Live() {

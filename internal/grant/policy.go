@@ -95,7 +95,7 @@ type Policy struct {
 	MinInterval      time.Duration // between two forced refreshes of one grant; 0 means 30 s
 	MaxInFlight      int           // token requests under way per app; 0 means 32, or 8 where the token is single use
 	RatePerSecond    float64       // token requests per second per app; 0 means no limit of ours
-	RefreshPerMinute int           // refreshes per minute per grant the provider allows; 0 if not stated
+	RefreshPerMinute int           // refreshes per minute per grant the provider allows, which spaces them; 0 if not stated
 }
 
 // Timeout is how long a token request may take. It fits at least four times
@@ -113,11 +113,21 @@ func (p Policy) Timeout() time.Duration {
 }
 
 // ForcedInterval is the least time between two forced refreshes of one grant.
+// Nobody can ask for less than the provider allows.
 func (p Policy) ForcedInterval() time.Duration {
 	if p.MinInterval > 0 {
-		return p.MinInterval
+		return max(p.MinInterval, p.spacing())
 	}
-	return 30 * time.Second
+	return max(30*time.Second, p.spacing())
+}
+
+// spacing is the least time between two token requests of one grant, so that
+// RefreshPerMinute holds for any minute; 0 if the provider states none.
+func (p Policy) spacing() time.Duration {
+	if p.RefreshPerMinute <= 0 {
+		return 0
+	}
+	return time.Minute / time.Duration(p.RefreshPerMinute)
 }
 
 // InFlight is how many token requests of one app may be under way at once. It

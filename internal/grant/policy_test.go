@@ -51,6 +51,7 @@ func TestPolicyDefaults(t *testing.T) {
 		{"the zero policy is careful", grant.Policy{}, 10 * time.Second, 30 * time.Second, 8},
 		{"a kind one is not", grant.Policy{Rotation: grant.Static}, 10 * time.Second, 30 * time.Second, 32},
 		{"what is stated counts", grant.Policy{Rotation: grant.Strict, SendTimeout: 3 * time.Second, MinInterval: time.Minute, MaxInFlight: 100}, 3 * time.Second, time.Minute, 100},
+		{"no less than the provider allows", grant.Policy{Rotation: grant.RetireOnUse, MinInterval: time.Second, RefreshPerMinute: 5}, 10 * time.Second, 12 * time.Second, 32},
 		{"a long grace window changes nothing", grant.Policy{Rotation: grant.Grace, Window: time.Hour}, 10 * time.Second, 30 * time.Second, 32},
 		{"a short one fits four sends", grant.Policy{Rotation: grant.Grace, Window: 20 * time.Second}, 5 * time.Second, 30 * time.Second, 32},
 		{"a second is the least", grant.Policy{Rotation: grant.Grace, Window: time.Second}, time.Second, 30 * time.Second, 32},

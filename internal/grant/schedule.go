@@ -54,7 +54,7 @@ func (p Policy) Schedule(id string, l Lifetimes) Times {
 		// Only against idleness: no renewal moves an absolute end.
 		due = earliest(due, p.keepAlive(l.AskedAt, idle))
 	}
-	t.DueAt = latest(due, l.AskedAt.Add(LeastGap))
+	t.DueAt = latest(due, l.AskedAt.Add(max(LeastGap, p.spacing())))
 	return t
 }
 

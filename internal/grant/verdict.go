@@ -99,6 +99,14 @@ const (
 // credentials and far enough apart, or when it answers the probe of a refresh
 // token whose answer was lost and whose policy allows one probe.
 func (p Policy) Judge(g Grant, f Facts) Verdict {
+	v := p.judge(g, f)
+	if !v.Next.IsZero() && f.Outcome != NotSent {
+		v.Next = latest(v.Next, f.Now.Add(p.spacing()))
+	}
+	return v
+}
+
+func (p Policy) judge(g Grant, f Facts) Verdict {
 	retry := f.Now.Add(Backoff(g.Failures, f.Spread))
 	v := Verdict{Refusals: g.Refusals, RefusedAt: g.RefusedAt}
 	switch f.Outcome {

@@ -24,7 +24,11 @@ type Store interface {
 	AppendEvents(ctx context.Context, events ...grant.Event) error
 	Grant(ctx context.Context, id string) (grant.Grant, error)
 	Credentials(ctx context.Context, grantID string) (grant.Grant, []byte, error)
+	ListConnections(ctx context.Context, f store.ConnectionFilter, p store.Page) ([]grant.Connection, string, error)
+	Grants(ctx context.Context, connectionID string) ([]grant.Grant, error)
 	UpdateConnection(ctx context.Context, id string, change func(*grant.Connection) error, events ...grant.Event) (grant.Connection, error)
+	store.Apps
+	store.Runs
 }
 
 // Config is what an Engine works with. Fields without a comment are required.
@@ -93,11 +97,21 @@ func New(c Config) *Engine {
 // Start commits what an earlier process had received and begins renewing. It
 // fails if the store cannot be written.
 func (e *Engine) Start(ctx context.Context) error {
-	if err := e.redo(ctx); err != nil {
+	if err := e.continues(ctx); err != nil {
 		return fmt.Errorf("compare the store with the spool: %w", err)
 	}
 	if err := e.replay(ctx); err != nil {
 		return fmt.Errorf("replay spool: %w", err)
+	}
+	paused, err := e.c.Store.PausedApps(ctx)
+	if err != nil {
+		return fmt.Errorf("find paused apps: %w", err)
+	}
+	for app, p := range paused {
+		if l := e.lanes[app]; l != nil {
+			l.gate.pause(p.Cause, p.Since)
+			e.c.Incident(app)
+		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -128,10 +142,16 @@ func (e *Engine) Stop(ctx context.Context) error {
 	go func() { e.work.Wait(); close(done) }()
 	select {
 	case <-done:
-		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("stop refreshing: %w", ctx.Err())
 	}
+	if e.c.Spool.Stats().Entries > 0 {
+		return nil // the next process needs this spool
+	}
+	if err := e.c.Store.EndRun(ctx, e.owner); err != nil {
+		e.c.Logger.Warn("the end of this run could not be recorded", "err", err)
+	}
+	return nil
 }
 
 // admit reports whether new work may begin and, if so, counts it.
@@ -152,12 +172,12 @@ func (e *Engine) Wake(app string) {
 	}
 }
 
-// Incident returns the incident an app is under: ok if none.
-func (e *Engine) Incident(app string) (grant.Reason, time.Time) {
+// Incident returns the incident an app is under.
+func (e *Engine) Incident(app string) Incident {
 	if l := e.lanes[app]; l != nil {
 		return l.gate.incident()
 	}
-	return grant.OK, time.Time{}
+	return Incident{Reason: grant.OK}
 }
 
 // spread is the random share of a backoff.

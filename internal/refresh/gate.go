@@ -20,12 +20,15 @@ const (
 	guardWindow = 10 * time.Minute
 	guardMost   = 20
 	guardShare  = 20
+	// heldFor is when to ask again while an operator has to decide.
+	heldFor = time.Minute
 )
 
 // gate holds an app's requests back: while its provider is down (breaker), asks
 // us to slow down (throttle), refuses the app itself (incident), or refuses so
 // many grants at once that the fault is hardly theirs (mass guard). A closed
-// gate lets single probes through.
+// gate lets single probes through, except while an operator has to decide
+// (pause).
 type gate struct {
 	mu        sync.Mutex
 	failures  int       // in a row
@@ -33,6 +36,7 @@ type gate struct {
 	nextProbe time.Time
 	backoff   time.Duration
 	reason    grant.Reason // of the incident; ok if none
+	cause     grant.PauseCause
 	since     time.Time
 
 	windowFrom       time.Time // the mass guard's counts
@@ -43,13 +47,18 @@ func newGate() *gate { return &gate{reason: grant.OK} }
 
 func (g *gate) closed() bool { return g.failures >= trip || g.reason != grant.OK }
 
+// held reports whether nothing goes out before an operator says so.
+func (g *gate) held() bool {
+	return g.cause == grant.PausedByOperator || g.cause == grant.PausedByRestore
+}
+
 // open reports whether a request may go out now. Letting one through a closed
 // gate makes it the probe. A waiting caller may probe sooner than background
 // work, but not more than once a second.
 func (g *gate) open(now time.Time, waiting bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if now.Before(g.notBefore) {
+	if g.held() || now.Before(g.notBefore) {
 		return false
 	}
 	if !g.closed() {
@@ -81,6 +90,9 @@ func (g *gate) width() int {
 func (g *gate) retryAfter(now time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.held() {
+		return heldFor
+	}
 	at := g.notBefore
 	if g.closed() && g.nextProbe.After(at) {
 		at = g.nextProbe
@@ -88,10 +100,34 @@ func (g *gate) retryAfter(now time.Time) time.Duration {
 	return max(at.Sub(now), glance)
 }
 
-func (g *gate) incident() (grant.Reason, time.Time) {
+// Incident is what holds an app's refreshes back for an operator to act on.
+type Incident struct {
+	Reason grant.Reason // app_credentials_rejected or app_paused; ok if there is none
+	Cause  grant.PauseCause
+	Since  time.Time
+}
+
+func (g *gate) incident() Incident {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.reason, g.since
+	return Incident{g.reason, g.cause, g.since}
+}
+
+// pause closes the gate until resume.
+func (g *gate) pause(c grant.PauseCause, since time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.begin(grant.AppPaused, since)
+	g.cause = c
+}
+
+// resume ends a pause, whatever caused it, and forgets what was counted.
+func (g *gate) resume(now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.reason == grant.AppPaused {
+		g.end(now)
+	}
 }
 
 // news is what an outcome changed about the incident.
@@ -148,18 +184,23 @@ func (g *gate) answered(o grant.Outcome, now time.Time, first bool) news {
 		g.reason, g.backoff = grant.OK, 0
 		return ended
 	case grant.AppPaused:
-		if o == grant.Granted {
-			g.reason, g.backoff = grant.OK, 0
-			g.windowFrom, g.granted, g.refused = now, 0, 0
+		if o == grant.Granted && !g.held() {
+			g.end(now)
 			return ended
 		}
 	case grant.OK:
 		if g.refused > guardMost && g.refused*guardShare > g.granted+g.refused {
 			g.begin(grant.AppPaused, now)
+			g.cause = grant.PausedByRefusals
 			return began
 		}
 	}
 	return nothing
+}
+
+func (g *gate) end(now time.Time) {
+	g.reason, g.cause, g.backoff = grant.OK, "", 0
+	g.windowFrom, g.granted, g.refused = now, 0, 0
 }
 
 func (g *gate) begin(r grant.Reason, now time.Time) {

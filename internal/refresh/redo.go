@@ -20,16 +20,19 @@ const lookBack = 32
 // committed over the older version. The refresh tokens of the store are spent,
 // and sending one may end its grant, so this comes before anything is sent.
 // Doing it again changes nothing.
-func (e *Engine) redo(ctx context.Context) error {
-	seen := make(map[string]bool) // grants whose newest answer was looked at
+//
+// It reports whether the store is behind the journal, and the grants that the
+// journal knows to be current now: all it knows of if the store is behind or
+// thorough is set, and nothing of use otherwise.
+func (e *Engine) redo(ctx context.Context, thorough bool) (behind bool, current map[string]bool, err error) {
+	seen := make(map[string]bool) // grants whose newest answer was looked at, and whether it is current
 	var redone, failed int
-	behind := false
 	for entry, done := range e.c.Spool.Kept() {
-		if !behind && len(seen) == lookBack {
-			return nil
+		if !behind && !thorough && len(seen) == lookBack {
+			return false, nil, nil
 		}
 		app := e.c.Apps[entry.App]
-		if entry.Kind != spool.Refresh || app == nil || seen[entry.GrantID] {
+		if _, again := seen[entry.GrantID]; entry.Kind != spool.Refresh || app == nil || again {
 			continue
 		}
 		ans := answerOf(entry)
@@ -37,38 +40,39 @@ func (e *Engine) redo(ctx context.Context) error {
 		if err != nil || oauth.Classify(ans, app.Recipe.Errors).Outcome != grant.Granted {
 			continue // it was never committed
 		}
-		seen[entry.GrantID] = true
 		g, err := e.lost(ctx, entry, done)
 		if err != nil {
-			return fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
+			return behind, nil, fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
 		}
+		seen[entry.GrantID] = true
 		if g.ID == "" {
 			continue
 		}
 		behind = true
 		switch did, err := e.redoEntry(ctx, g, tok, ans); {
 		case err != nil:
-			return fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
+			return behind, nil, fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
 		case did:
 			redone++
 		default:
+			seen[entry.GrantID] = false
 			failed++
 			continue
 		}
 		if err := e.c.Spool.Done(entry.AttemptID); err != nil {
-			return fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
+			return behind, nil, fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
 		}
 	}
 	if behind {
 		e.c.Logger.Error("the database is older than the journal: it was restored from a backup, or lost commits; "+
-			"what the journal still holds was committed again, and businesses renewed in the lost time whose answers it does not hold may have to connect again",
+			"what the journal still holds was committed again",
 			"redone", redone, "failed", failed)
 		if err := e.replay(ctx); err != nil {
-			return err
+			return behind, nil, err
 		}
 		e.c.Spool.Forget()
 	}
-	return nil
+	return behind, seen, nil
 }
 
 // lost returns the grant as the store has it if the store has lost the commit of

@@ -135,27 +135,27 @@ func (a *attempt) failed(v grant.Verdict, res oauth.Result) grant.Event {
 // ends with it. known reports whether the app was under an incident already.
 func (a *attempt) learn(res oauth.Result) (known bool) {
 	e, now := a.l.e, a.l.e.c.Now()
-	before, _ := a.l.gate.incident()
+	before := a.l.gate.incident()
 	first := a.claim.Grant.Refusals == 0
 	if a.l.gate.learn(res.Outcome, now, res.RetryAfter, first) == nothing {
-		return before != grant.OK
+		return before.Reason != grant.OK
 	}
-	after, _ := a.l.gate.incident()
-	ev := grant.Event{App: a.l.app.Name, Reason: after}
+	after := a.l.gate.incident()
+	ev := grant.Event{App: a.l.app.Name, Reason: after.Reason, Data: map[string]any{}}
 	switch {
-	case after == grant.AppCredentialsRejected:
+	case after.Reason == grant.AppCredentialsRejected:
 		ev.Type = grant.EventAppRejected
 		e.c.Metrics.AppAccepted(a.l.app.Name, false)
-	case before == grant.AppCredentialsRejected:
+	case before.Reason == grant.AppCredentialsRejected:
 		ev.Type = grant.EventAppAccepted
 		e.c.Metrics.AppAccepted(a.l.app.Name, true)
-	case after == grant.AppPaused:
-		ev.Type = grant.EventAppPaused
+	case after.Reason == grant.AppPaused:
+		ev.Type, ev.Data["cause"] = grant.EventAppPaused, string(after.Cause)
 	default:
-		ev.Type = grant.EventAppResumed
+		ev.Type, ev.Data["cause"] = grant.EventAppResumed, string(before.Cause)
 	}
 	if res.Code != "" {
-		ev.Data = map[string]any{"error": res.Code}
+		ev.Data["error"] = res.Code
 	}
 	if err := e.c.Store.AppendEvents(context.WithoutCancel(e.life), ev); err != nil {
 		e.c.Logger.Error("an app's incident could not be recorded", "app", a.l.app.Name, "err", err)

@@ -346,6 +346,42 @@ type DataKeys interface {
 	SetDataKey(ctx context.Context, previous []byte, masterID string, wrapped []byte) error
 }
 
+// Apps keeps which apps are paused. A pause outlives the process.
+type Apps interface {
+	// PausedApps returns the paused apps by name.
+	PausedApps(ctx context.Context) (map[string]Pause, error)
+	// PauseApp pauses an app. Of a paused one it changes nothing and returns
+	// ErrStale.
+	PauseApp(ctx context.Context, app string, p Pause, events ...grant.Event) error
+	// ResumeApp ends a pause. ErrStale if the app is not paused.
+	ResumeApp(ctx context.Context, app string, events ...grant.Event) error
+}
+
+// Pause says why nothing is refreshed for an app until an operator resumes it.
+type Pause struct {
+	Cause grant.PauseCause
+	Since time.Time
+}
+
+// Runs keeps which process used the store last, so that a store that was
+// restored from a backup can be told from the one a spool belongs to.
+type Runs interface {
+	// LastRun returns the run that began last; the zero Run in a new store, and
+	// from a store that many processes share and that notices a restoration itself.
+	LastRun(ctx context.Context) (Run, error)
+	// BeginRun records that a run begins.
+	BeginRun(ctx context.Context, id string) error
+	// EndRun records that the last run ended with nothing left undone. ErrStale
+	// if id is not the last run's.
+	EndRun(ctx context.Context, id string) error
+}
+
+// Run is one process's use of the store.
+type Run struct {
+	ID    string
+	Ended bool // with nothing left undone; false while it runs and after a crash
+}
+
 // Store is all of it.
 type Store interface {
 	Connections
@@ -354,6 +390,8 @@ type Store interface {
 	Events
 	Keys
 	DataKeys
+	Apps
+	Runs
 	// Check proves that the store can be written now.
 	Check(ctx context.Context) error
 	// Close releases the store. Methods called after it return ErrUnavailable.

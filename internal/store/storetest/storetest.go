@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) store.Store
 		"events":         eventTests(),
 		"retention":      retentionTests(),
 		"keys":           keyTests(),
+		"apps":           appTests(),
 		"contention":     contentionTests(),
 		"model":          modelTests(),
 		"every method":   methodTests(),

@@ -1,0 +1,144 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/store"
+)
+
+// continues makes sure that the store goes on from where its last process left
+// it. If it was restored from a backup, its refresh tokens may be spent: what
+// the journal holds is redone, and the apps of which that leaves grants in doubt
+// are paused if sending a spent token may end its grant. Then an operator
+// decides.
+func (e *Engine) continues(ctx context.Context) error {
+	last, err := e.c.Store.LastRun(ctx)
+	if err != nil {
+		return err
+	}
+	known, err := e.c.Spool.Runs()
+	if err != nil {
+		return err
+	}
+	// A store that ended in order needs nothing of a spool that is gone.
+	other := last.ID != "" && !slices.Contains(known, last.ID) && (len(known) > 0 || !last.Ended)
+	behind, current, err := e.redo(ctx, other)
+	if err != nil {
+		return err
+	}
+	if other || behind {
+		if err := e.doubt(ctx, current); err != nil {
+			return err
+		}
+	}
+	// Both are known before the first of them can be the store's last, so that a
+	// start that is cut off here is no restoration to the next.
+	if err := e.c.Spool.SetRuns(last.ID, e.owner); err != nil {
+		return err
+	}
+	return e.c.Store.BeginRun(ctx, e.owner)
+}
+
+// doubt pauses the apps that have a live grant whose refresh token may be spent
+// without anybody knowing, where sending that could do harm.
+func (e *Engine) doubt(ctx context.Context, current map[string]bool) error {
+	for name, l := range e.lanes {
+		if !l.app.Policy.Rotation.SingleUse() {
+			continue
+		}
+		unknown, err := e.unknown(ctx, name, current)
+		if err != nil {
+			return err
+		}
+		if unknown == 0 {
+			continue
+		}
+		e.c.Logger.Error("the database was restored from a backup, or is used with another spool, and refresh tokens in it may be spent: "+
+			"nothing is refreshed for this app until somebody decides; "+
+			"if no other server has used the tokens since, run: evergrant app resume "+name,
+			"app", name, "grants_in_doubt", unknown)
+		err = e.Pause(ctx, name, grant.PausedByRestore, map[string]any{"grants_in_doubt": unknown})
+		if err != nil && !errors.Is(err, store.ErrStale) {
+			return err
+		}
+	}
+	return nil
+}
+
+// unknown counts the live grants of an app that are not known to be current.
+func (e *Engine) unknown(ctx context.Context, app string, current map[string]bool) (int, error) {
+	n := 0
+	f := store.ConnectionFilter{App: app, States: []grant.State{grant.Connected, grant.Degraded}}
+	for p := (store.Page{Limit: 1000}); ; {
+		connections, next, err := e.c.Store.ListConnections(ctx, f, p)
+		if err != nil {
+			return 0, err
+		}
+		for _, c := range connections {
+			grants, err := e.c.Store.Grants(ctx, c.ID)
+			if err != nil {
+				return 0, err
+			}
+			for _, g := range grants {
+				if g.Status.State.Live() && !current[g.ID] {
+					n++
+				}
+			}
+		}
+		if p.Cursor = next; next == "" {
+			return n, nil
+		}
+	}
+}
+
+// Pause stops all refreshes of an app until Resume, across restarts. Tokens in
+// hand are served as long as they last, and requests under way are finished.
+// ErrStale if it is paused already.
+func (e *Engine) Pause(ctx context.Context, app string, cause grant.PauseCause, data map[string]any) error {
+	l := e.lanes[app]
+	if l == nil {
+		return store.ErrNotFound
+	}
+	told := map[string]any{"cause": string(cause)}
+	for k, v := range data {
+		told[k] = v
+	}
+	now := e.c.Now()
+	err := e.c.Store.PauseApp(ctx, app, store.Pause{Cause: cause, Since: now},
+		grant.Event{Type: grant.EventAppPaused, App: app, Reason: grant.AppPaused, Data: told})
+	if err != nil {
+		return err
+	}
+	l.gate.pause(cause, now)
+	e.c.Incident(app)
+	return nil
+}
+
+// Resume ends an app's pause, whatever caused it. ErrStale if it is not paused.
+func (e *Engine) Resume(ctx context.Context, app string) error {
+	l := e.lanes[app]
+	if l == nil {
+		return store.ErrNotFound
+	}
+	in := l.gate.incident()
+	if in.Reason != grant.AppPaused {
+		return store.ErrStale
+	}
+	ev := grant.Event{Type: grant.EventAppResumed, App: app, Reason: grant.OK, Data: map[string]any{"cause": string(in.Cause)}}
+	var err error
+	if in.Cause == grant.PausedByRefusals {
+		err = e.c.Store.AppendEvents(ctx, ev)
+	} else {
+		err = e.c.Store.ResumeApp(ctx, app, ev)
+	}
+	if err != nil {
+		return err
+	}
+	l.gate.resume(e.c.Now())
+	e.c.Incident(app)
+	l.poke()
+	return nil
+}
