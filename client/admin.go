@@ -42,6 +42,17 @@ func (c *Client) App(ctx context.Context, name string) (App, error) {
 	return answer[App](ctx, c, request{op: "show app", method: http.MethodGet, path: []string{"apps", name}})
 }
 
+// PauseApp stops all refreshes of an app until it is resumed, across restarts of
+// the server. Its tokens are served as long as they last. It needs the scope admin.
+func (c *Client) PauseApp(ctx context.Context, name string) (App, error) {
+	return answer[App](ctx, c, request{op: "pause app", method: http.MethodPost, path: []string{"apps", name, "pause"}})
+}
+
+// ResumeApp ends the pause of an app, whatever caused it. It needs the scope admin.
+func (c *Client) ResumeApp(ctx context.Context, name string) (App, error) {
+	return answer[App](ctx, c, request{op: "resume app", method: http.MethodPost, path: []string{"apps", name, "resume"}})
+}
+
 // Whoami returns the API key this client uses.
 func (c *Client) Whoami(ctx context.Context) (Key, error) {
 	return answer[Key](ctx, c, request{op: "whoami", method: http.MethodGet, path: []string{"whoami"}})

@@ -189,6 +189,7 @@ type App struct {
 	Rotation       string    `json:"rotation"`
 	CredentialsOK  bool      `json:"credentials_ok"`
 	Paused         bool      `json:"paused"`
+	PausedBecause  string    `json:"paused_because"` // operator, refusals or restore; "" if it is not paused
 	Reason         string    `json:"reason"`
 	ActBy          string    `json:"act_by"`
 	Since          time.Time `json:"since,omitzero"`

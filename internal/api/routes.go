@@ -59,6 +59,10 @@ func (s *server) endpoints() []endpoint {
 			summary: "List apps"}, s.listApps),
 		typed(endpoint{method: get, path: "/v1/apps/{app}", scope: access.Connections,
 			summary: "Show an app"}, s.getApp),
+		typed(endpoint{method: post, path: "/v1/apps/{app}/pause", scope: access.Admin,
+			summary: "Stop all refreshes of an app; its tokens are served as long as they last"}, s.pauseApp),
+		typed(endpoint{method: post, path: "/v1/apps/{app}/resume", scope: access.Admin,
+			summary: "End the pause of an app, whatever caused it"}, s.resumeApp),
 
 		typed(endpoint{method: get, path: "/v1/keys", scope: access.Admin, query: paging,
 			summary: "List API keys"}, s.listKeys),

@@ -44,6 +44,7 @@ type root struct {
 	Why        whyCmd        `cmd:"" help:"Say how a connection is, why, and who has to do what."`
 	Connection connectionCmd `cmd:"" help:"List, show, refresh and disconnect connections."`
 	Link       linkCmd       `cmd:"" help:"Make and manage links for merchants."`
+	App        appCmd        `cmd:"" help:"List, show, pause and resume apps."`
 	Event      eventCmd      `cmd:"" help:"Read the event log."`
 	Key        keyCmd        `cmd:"" help:"Make and revoke API keys."`
 	MasterKey  masterKeyCmd  `cmd:"" name:"master-key" help:"Make master keys."`
