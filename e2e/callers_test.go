@@ -74,12 +74,13 @@ func TestManyCallersCauseOneRefresh(t *testing.T) {
 		t.Errorf("200 callers on an expired grant caused %d token requests, want 1", n)
 	}
 
-	current, err := s.Token(t.Context(), ref(1), nil)
+	s.adopt(j, 2, 3600) // nobody refreshed it a moment ago
+	current, err := s.Token(t.Context(), ref(2), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got = crowd(t, 100, func(c *client.Client) (*evergrant.Token, error) {
-		return c.Reject(t.Context(), ref(1), current.Fingerprint)
+		return c.Reject(t.Context(), ref(2), current.Fingerprint)
 	}, s)
 	if len(got) != 1 || got[current.AccessToken] != 0 {
 		t.Errorf("100 rejects got %d different tokens, %d of them the rejected one; want one new one", len(got), got[current.AccessToken])

@@ -64,7 +64,9 @@ func (m *Manager) Reject(ctx context.Context, ref evergrant.Ref, fingerprint str
 
 // RejectHandout takes in that the provider's API refused the token with this
 // fingerprint. If it is no longer current, the current one is the answer. If it
-// is, it is refreshed once for all who say so, at most once per interval.
+// is, it is refreshed once for all who say so, at most once per interval, unless
+// a refresh brought it less than [grant.LeastGap] ago: then the provider's API
+// most likely does not know it yet, and would not know another sooner.
 func (m *Manager) RejectHandout(ctx context.Context, ref grant.Ref, fingerprint string) (*Handout, error) {
 	const op = "reject"
 	if fingerprint == "" {
@@ -84,6 +86,9 @@ func (m *Manager) RejectHandout(ctx context.Context, ref grant.Ref, fingerprint 
 	}
 	if h == nil {
 		return m.Handout(ctx, ref, evergrant.TokenOptions{})
+	}
+	if age := m.c.Now().Sub(h.grant.IssuedAt); h.grant.Version.Seq > 0 && age >= 0 && age < grant.LeastGap {
+		return m.still(op, ref, s, h, warnRejectedRecently)
 	}
 
 	res, _, err := m.force(ctx, h.grant)
