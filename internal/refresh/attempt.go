@@ -155,6 +155,8 @@ func (a *attempt) send() (oauth.Answer, error) {
 		if left <= 0 {
 			return oauth.Answer{}, errLate
 		}
+		a.l.pace.sent(e.c.Now())
+		e.c.Metrics.Sent(app.Name)
 		ans := e.c.Sender.Send(ctx, oauth.Request{
 			TokenURL: ep.Token, Client: app.Client(n), Encoding: app.Recipe.Encoding,
 			Params: oauth.RefreshParams(a.cred.RefreshToken),

@@ -2,11 +2,8 @@ package refresh
 
 import (
 	"context"
-	"math"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/evergrant/evergrant/internal/fault"
 	"github.com/evergrant/evergrant/internal/grant"
@@ -28,17 +25,15 @@ const (
 	glance = 50 * time.Millisecond
 	// batch bounds the attempts opened in one transaction.
 	batch = 64
-	// burst is how much of a second's rate may go out at once.
-	burst = 0.05
 )
 
 // lane is one app's way through the engine: its slots, its rate, its gate.
 type lane struct {
-	e       *Engine
-	app     *provider.App
-	gate    *gate
-	limiter *rate.Limiter // nil: no limit of ours
-	wake    chan struct{}
+	e    *Engine
+	app  *provider.App
+	gate *gate
+	pace *pacer
+	wake chan struct{}
 
 	next  time.Time // when the store said something is due, zero if not asked
 	asked time.Time // and when it said so; both are the loop's own
@@ -54,14 +49,10 @@ type lane struct {
 }
 
 func newLane(e *Engine, app *provider.App) *lane {
-	l := &lane{
+	return &lane{
 		e: e, app: app, free: app.Policy.InFlight(), wake: make(chan struct{}, 1),
-		gate: newGate(),
+		gate: newGate(), pace: newPacer(app.Policy.RatePerSecond),
 	}
-	if r := app.Policy.RatePerSecond; r > 0 {
-		l.limiter = rate.NewLimiter(rate.Limit(r), max(1, int(r*burst)))
-	}
-	return l
 }
 
 // poke makes the loop look now.
@@ -81,14 +72,14 @@ func (l *lane) enter(ctx context.Context) error {
 	if l.free > 0 && len(l.waiting) == 0 {
 		l.free--
 		l.mu.Unlock()
-		return l.pace(ctx)
+		return l.await(ctx)
 	}
 	turn := make(chan struct{})
 	l.waiting = append(l.waiting, turn)
 	l.mu.Unlock()
 	select {
 	case <-turn:
-		return l.pace(ctx)
+		return l.await(ctx)
 	case <-ctx.Done():
 	}
 	l.mu.Lock()
@@ -104,12 +95,9 @@ func (l *lane) enter(ctx context.Context) error {
 	return ErrStopped
 }
 
-// pace waits for the app's rate. On failure the slot is given back.
-func (l *lane) pace(ctx context.Context) error {
-	if l.limiter == nil {
-		return nil
-	}
-	if err := l.limiter.Wait(ctx); err != nil {
+// await waits for the app's rate. On failure the slot is given back.
+func (l *lane) await(ctx context.Context) error {
+	if err := l.pace.limiter.Wait(ctx); err != nil {
 		l.leave()
 		return ErrStopped
 	}
@@ -144,31 +132,24 @@ func (l *lane) take(n int) int {
 	n = min(n, l.free)
 	l.free -= n
 	l.mu.Unlock()
-	if l.limiter != nil && n > 0 {
-		allowed := 0
-		for allowed < n && l.limiter.Allow() {
-			allowed++
-		}
-		for range n - allowed {
-			l.putBack()
-		}
-		n = allowed
+	allowed := 0
+	for allowed < n && l.pace.limiter.Allow() {
+		allowed++
 	}
-	return n
+	for range n - allowed {
+		l.putBack()
+	}
+	return allowed
 }
 
 // rest is how long to sleep when there was nothing to take: until the rate
 // allows another request. For want of slots it is longer, because a slot that
 // comes free pokes the loop.
 func (l *lane) rest() time.Duration {
-	if l.limiter == nil {
-		return look
+	if d := l.pace.untilNext(); d > 0 {
+		return min(d, look)
 	}
-	missing := 1 - l.limiter.Tokens()
-	if missing <= 0 {
-		return look
-	}
-	return min(time.Duration(math.Ceil(missing/float64(l.limiter.Limit())*float64(time.Second))), look)
+	return look
 }
 
 func (l *lane) claimRequest(n int) store.ClaimRequest {

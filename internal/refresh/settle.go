@@ -136,6 +136,11 @@ func (a *attempt) failed(v grant.Verdict, res oauth.Result) grant.Event {
 func (a *attempt) learn(res oauth.Result) (known bool) {
 	e, now := a.l.e, a.l.e.c.Now()
 	before := a.l.gate.incident()
+	if res.Outcome == grant.Throttled {
+		a.l.pace.throttled(a.began, now)
+	} else if res.Outcome != grant.NotSent && res.Outcome != grant.Lost {
+		a.l.pace.answered()
+	}
 	first := a.claim.Grant.Refusals == 0
 	if a.l.gate.learn(res.Outcome, now, res.RetryAfter, first) == nothing {
 		return before.Reason != grant.OK

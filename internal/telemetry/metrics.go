@@ -16,6 +16,7 @@ type Metrics struct {
 	Registry *prometheus.Registry
 
 	refreshes  *prometheus.CounterVec
+	sends      *prometheus.CounterVec
 	duration   *prometheus.HistogramVec
 	lateness   *prometheus.HistogramVec
 	requests   *prometheus.CounterVec
@@ -31,6 +32,9 @@ func NewMetrics(version string) *Metrics {
 		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "evergrant_refresh_total", Help: "Token refreshes by what they came to.",
 		}, []string{"app", "outcome", "reason"}),
+		sends: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "evergrant_refresh_sends_total", Help: "Refresh tokens presented; divided by the refreshes that came to ok, the sends per rotation.",
+		}, []string{"app"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "evergrant_refresh_duration_seconds", Help: "From opening a refresh attempt to its durable end.",
 			Buckets: prometheus.ExponentialBuckets(0.002, 2.5, 10),
@@ -58,7 +62,7 @@ func NewMetrics(version string) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
 	})
 	build.Set(1)
-	m.Registry.MustRegister(m.refreshes, m.duration, m.lateness, m.requests, m.requestDur, m.appOK, m.links, build,
+	m.Registry.MustRegister(m.refreshes, m.sends, m.duration, m.lateness, m.requests, m.requestDur, m.appOK, m.links, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -68,6 +72,9 @@ func (m *Metrics) Refreshed(app, outcome, reason string, took time.Duration) {
 	m.refreshes.WithLabelValues(app, outcome, reason).Inc()
 	m.duration.WithLabelValues(app).Observe(took.Seconds())
 }
+
+// Sent counts a refresh token that is about to be presented.
+func (m *Metrics) Sent(app string) { m.sends.WithLabelValues(app).Inc() }
 
 // Late observes how long after its due time a scheduled refresh began.
 func (m *Metrics) Late(app string, by time.Duration) {
