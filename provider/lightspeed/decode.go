@@ -25,7 +25,7 @@ type financialPage struct {
 }
 
 // errShape does not wrap the decoder's error, whose text could quote the body.
-var errShape = errors.New("list businesses: the answer is not the JSON that Lightspeed documents")
+var errShape = errors.New("the answer is not the JSON that Lightspeed documents")
 
 // decodeFinancial reads a HAL page. An absent list is an empty one; an entry
 // without an id that makes sense is left out.

@@ -3,9 +3,6 @@ package lightspeed
 import (
 	"context"
 	"fmt"
-	"io"
-	"mime"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -17,9 +14,8 @@ import (
 
 // Bounds of what discovery reads.
 const (
-	pageSize      = 1000    // the default and the largest page of /f/data/businesses
-	mostPages     = 100     // of businesses
-	mostBody      = 8 << 20 // of one page
+	pageSize      = 1000 // the default and the largest page of /f/data/businesses
+	mostPages     = 100
 	mostLocations = 100_000
 )
 
@@ -45,15 +41,15 @@ func financial(ctx context.Context, api provider.API) (provider.Reach, error) {
 		q := url.Values{"page": {strconv.Itoa(page)}, "size": {strconv.Itoa(pageSize)}}
 		body, err := get(ctx, api, "/f/data/businesses?"+q.Encode())
 		if err != nil {
-			return provider.Reach{}, err
+			return provider.Reach{}, fmt.Errorf("list businesses: %w", err)
 		}
 		p, err := decodeFinancial(body)
 		if err != nil {
-			return provider.Reach{}, err
+			return provider.Reach{}, fmt.Errorf("list businesses: %w", err)
 		}
 		fresh, err := g.add(p.businesses)
 		if err != nil {
-			return provider.Reach{}, err
+			return provider.Reach{}, fmt.Errorf("list businesses: %w", err)
 		}
 		// A server that answers the same page for ever brings nothing fresh.
 		if fresh == 0 || len(p.businesses) < pageSize && !p.more {
@@ -67,45 +63,17 @@ func financial(ctx context.Context, api provider.API) (provider.Reach, error) {
 func orders(ctx context.Context, api provider.API) (provider.Reach, error) {
 	body, err := get(ctx, api, "/o/op/data/businesses")
 	if err != nil {
-		return provider.Reach{}, err
+		return provider.Reach{}, fmt.Errorf("list businesses: %w", err)
 	}
 	businesses, err := decodeOrders(body)
 	if err != nil {
-		return provider.Reach{}, err
+		return provider.Reach{}, fmt.Errorf("list businesses: %w", err)
 	}
 	var g gatherer
 	if _, err := g.add(businesses); err != nil {
-		return provider.Reach{}, err
+		return provider.Reach{}, fmt.Errorf("list businesses: %w", err)
 	}
 	return g.reach, nil
-}
-
-// get reads one answer. Its errors name the path and the status, never the body.
-func get(ctx context.Context, api provider.API, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(api.Base, "/")+path, nil)
-	if err != nil {
-		return nil, fmt.Errorf("list businesses: %w", err)
-	}
-	req.Header.Set("Accept", "application/json, application/hal+json")
-	resp, err := api.Client.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("list businesses: %w", err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("list businesses: %s answered %d", req.URL.Path, resp.StatusCode)
-	}
-	if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); t == "text/html" {
-		return nil, fmt.Errorf("list businesses: %s answered a web page", req.URL.Path)
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, mostBody+1))
-	if err != nil {
-		return nil, fmt.Errorf("list businesses: %w", err)
-	}
-	if len(body) > mostBody {
-		return nil, fmt.Errorf("list businesses: the answer is larger than %d MiB", mostBody>>20)
-	}
-	return body, nil
 }
 
 // gatherer collects pages into a reach, each business and each location once.
@@ -134,7 +102,7 @@ func (g *gatherer) add(page []business) (fresh int, err error) {
 				continue
 			}
 			if len(g.locations) == mostLocations {
-				return fresh, fmt.Errorf("list businesses: more than %d locations", mostLocations)
+				return fresh, fmt.Errorf("more than %d locations", mostLocations)
 			}
 			g.locations[l.id] = true
 			g.reach.Locations = append(g.reach.Locations, grant.Location{
