@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,7 +30,7 @@ var current = sync.OnceValue(func() *plan {
 // Point does what the environment says is to happen at the point of this name,
 // and returns an error if that is what it says. It is safe for concurrent use.
 func Point(name string) error {
-	f, ok := current().reach(name)
+	f, ok := current().reach(name, time.Now())
 	if !ok {
 		return nil
 	}
@@ -45,6 +46,8 @@ func Point(name string) error {
 		defer runtime.UnlockOSThread()
 		_ = unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGSTOP)
 		return nil
+	case bug:
+		panic("fault at " + name)
 	}
 	return fmt.Errorf("fault at %s", name)
 }
@@ -56,17 +59,30 @@ const (
 	kill  action = "kill"
 	pause action = "pause"
 	fail  action = "error"
+	bug   action = "panic"
 )
 
 // spec is one fault.
 type spec struct {
 	after, point string
 	action       action
-	n            int  // at which time
-	on           bool // and at every later one
+	n            int           // at which time
+	on           bool          // and at every later one
+	lasts        time.Duration // for so long; 0 is for ever
 
-	armed bool // after was reached, or is not given
-	times int  // that the point was reached since
+	armed bool      // after was reached, or is not given
+	times int       // that the point was reached since
+	began time.Time // the n-th time
+}
+
+// due reports whether the fault happens now that its point is reached again.
+func (s *spec) due(now time.Time) bool {
+	s.times++
+	if s.times == s.n {
+		s.began = now
+		return true
+	}
+	return s.on && s.times > s.n && (s.lasts == 0 || now.Sub(s.began) < s.lasts)
 }
 
 // plan is all that is to happen.
@@ -76,15 +92,13 @@ type plan struct {
 }
 
 // reach counts that a point was reached and returns what is to happen there.
-func (p *plan) reach(name string) (action, bool) {
+func (p *plan) reach(name string, now time.Time) (action, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var todo action
 	for _, s := range p.specs {
-		if s.armed && s.point == name {
-			if s.times++; s.times == s.n || s.on && s.times > s.n {
-				todo = s.action
-			}
+		if s.armed && s.point == name && s.due(now) {
+			todo = s.action
 		}
 		s.armed = s.armed || s.after == name
 	}
@@ -110,7 +124,7 @@ func parseSpec(text string) (*spec, error) {
 	s := &spec{n: 1}
 	where, what, ok := strings.Cut(text, "=")
 	if !ok {
-		return nil, errors.New("no action; write point=kill, point=pause or point=error")
+		return nil, errors.New("no action; write point=kill, point=pause, point=error or point=panic")
 	}
 	if s.point = where; strings.Contains(where, ">") {
 		s.after, s.point, _ = strings.Cut(where, ">")
@@ -118,17 +132,24 @@ func parseSpec(text string) (*spec, error) {
 	s.armed = s.after == ""
 	verb, count, counted := strings.Cut(what, "@")
 	switch s.action = action(verb); s.action {
-	case kill, pause, fail:
+	case kill, pause, fail, bug:
 	default:
-		return nil, fmt.Errorf("action %q is not one of kill, pause, error", verb)
+		return nil, fmt.Errorf("action %q is not one of kill, pause, error, panic", verb)
 	}
-	if counted {
-		count, s.on = strings.CutSuffix(count, "+")
-		n, err := strconv.Atoi(count)
-		if err != nil || n < 1 {
-			return nil, fmt.Errorf("%q is not which time; write @ and a number from 1 on", count)
+	if !counted {
+		return s, nil
+	}
+	count, lasts, on := strings.Cut(count, "+")
+	s.on = on
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 1 {
+		return nil, fmt.Errorf("%q is not which time; write @ and a number from 1 on", count)
+	}
+	s.n = n
+	if lasts != "" {
+		if s.lasts, err = time.ParseDuration(lasts); err != nil || s.lasts <= 0 {
+			return nil, fmt.Errorf("%q is not how long; write + alone, or + and a time such as 3s", lasts)
 		}
-		s.n = n
 	}
 	return s, nil
 }
