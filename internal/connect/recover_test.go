@@ -34,6 +34,13 @@ func stranded(t *testing.T, k *kit, l CreatedLink) (client *http.Client, callbac
 func crashed(t *testing.T, k *kit, l CreatedLink) (e spool.Entry, client *http.Client, callback string) {
 	t.Helper()
 	client, callback = stranded(t, k, l)
+	return died(t, k), client, callback
+}
+
+// died ends the process of a stranded answer and begins another, and returns the
+// entry that one finds.
+func died(t *testing.T, k *kit) spool.Entry {
+	t.Helper()
 	k.svc.Close()
 	k.store.set("Install", false)
 	if err := k.spool.Close(); err != nil {
@@ -48,7 +55,7 @@ func crashed(t *testing.T, k *kit, l CreatedLink) (e spool.Entry, client *http.C
 	if len(pending) != 1 {
 		t.Fatalf("%d entries are pending, want 1", len(pending))
 	}
-	return pending[0], client, callback
+	return pending[0]
 }
 
 func TestAnAnswerIsStoredOnceTheStoreIsBack(t *testing.T) {
