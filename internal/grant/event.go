@@ -28,9 +28,10 @@ const (
 	LinkHelpRequested              EventType = "link.help_requested"
 	EventAppRejected               EventType = "app.credentials_rejected"
 	AuthorizationStarted           EventType = "authorization.started" // a merchant was sent to the provider
-	EventAppPaused                 EventType = "app.paused"            // too many grants were refused at once
-	EventAppResumed                EventType = "app.resumed"           // and one was accepted again
+	EventAppPaused                 EventType = "app.paused"            // see PauseCause
+	EventAppResumed                EventType = "app.resumed"           // see PauseCause
 	EventAppAccepted               EventType = "app.credentials_accepted"
+	EventRotationContradicted      EventType = "app.rotation_contradicted" // the provider does what the rotation policy rules out
 )
 
 // Event is one entry of the log. Its id is given by the store when the change
@@ -49,7 +50,10 @@ type Event struct {
 
 // ActBy returns who has to act on the event.
 func (e Event) ActBy() Actor {
-	if e.Reason == "" {
+	switch {
+	case e.Type == EventRotationContradicted:
+		return Operator
+	case e.Reason == "":
 		return Nobody
 	}
 	return e.Reason.ActBy()

@@ -46,12 +46,13 @@ type lane struct {
 	free    int
 	waiting []chan struct{} // callers waiting for a slot, first come first served
 	secret  int             // the client secret that worked last
+	told    map[contradiction]bool
 }
 
 func newLane(e *Engine, app *provider.App) *lane {
 	return &lane{
 		e: e, app: app, free: app.Policy.InFlight(), wake: make(chan struct{}, 1),
-		gate: newGate(), pace: newPacer(app.Policy.RatePerSecond),
+		told: make(map[contradiction]bool), gate: newGate(), pace: newPacer(app.Policy.RatePerSecond),
 	}
 }
 

@@ -21,6 +21,7 @@ func (a *attempt) refused(res oauth.Result) (Result, error) {
 		if r, ok := a.adoptOrphan(); ok {
 			return r, nil
 		}
+		a.observe(oauth.Token{}, v)
 		if !a.l.gate.believes() {
 			v = grant.Postpone(g, g.Status.Reason, now.Add(grant.Backoff(g.Failures, a.l.e.spread())))
 		}

@@ -120,7 +120,9 @@ func (f *fixture) methods() []method {
 			return f.SetDataKey(ctx, []byte("wrapped"), "master", []byte("again"))
 		}},
 		{"PausedApps", func(ctx context.Context) error { _, err := f.PausedApps(ctx); return err }},
-		{"PauseApp", func(ctx context.Context) error { return f.PauseApp(ctx, app, store.Pause{Cause: grant.PausedByOperator}, e) }},
+		{"PauseApp", func(ctx context.Context) error {
+			return f.PauseApp(ctx, app, store.Pause{Cause: grant.PausedByOperator}, e)
+		}},
 		{"ResumeApp", func(ctx context.Context) error { return f.ResumeApp(ctx, app, e) }},
 		{"LastRun", func(ctx context.Context) error { _, err := f.LastRun(ctx); return err }},
 		{"BeginRun", func(ctx context.Context) error { return f.BeginRun(ctx, "run_1") }},
