@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,10 +26,16 @@ func (c *whyCmd) Run(s *session) error {
 	if err != nil {
 		return r.failedRef(c.Ref, err)
 	}
+	raw := r.answers.last
+	a := s.account(r, conn)
 	if s.root.JSON {
-		err = s.printJSON(r.answers.last)
+		a.when = calendar{time.UTC} // like every other time in JSON
+		var told []byte
+		if told, err = withStory(raw, a.tell()); err == nil {
+			err = s.printJSON(told)
+		}
 	} else {
-		_, err = fmt.Fprint(s.stdout, s.story(r, conn).String())
+		_, err = fmt.Fprint(s.stdout, a.text())
 	}
 	if err != nil {
 		return err
@@ -37,217 +46,92 @@ func (c *whyCmd) Run(s *session) error {
 	return nil
 }
 
-// story is what is told of a connection.
-type story struct {
-	headline string
-	facts    [][2]string
-	next     string
+// account is everything a connection's story is told from.
+type account struct {
+	conn client.Connection
+	app  client.App // as it is now, if the key may see it
+	// events are the connection's, and the incidents of its app, oldest first.
+	events []client.Event
+	// cut is set if the log holds older ones that were not read.
+	cut  bool
+	link *client.Link // the newest, nil if there is none
+	now  time.Time
+	when calendar
 }
 
-// String writes the story as one paragraph.
-func (st story) String() string {
-	var b strings.Builder
-	b.WriteString(printable(st.headline) + "\n")
-	for _, f := range st.facts {
-		fmt.Fprintf(&b, "  %-9s %s\n", f[0], printable(f[1]))
-	}
-	b.WriteString("Next: " + st.next + "\n")
-	return b.String()
-}
+// How much of the log is read: every renewal of the week it is kept, and days of
+// trouble.
+const (
+	whyPages     = 5
+	whyIncidents = 200
+)
 
-// story gathers what is known. Events and links may be out of the key's reach;
+// account gathers what is known. Events and links may be out of the key's reach;
 // the story is told without them then.
-func (s *session) story(r *remote, conn client.Connection) story {
-	st := story{
-		headline: title(conn) + " " + verdict(conn),
-		next:     nextStep(conn),
-	}
-	add := func(what, text string) {
-		if text != "" {
-			st.facts = append(st.facts, [2]string{what, text})
-		}
-	}
-	if !conn.Since.IsZero() {
-		add("since", fmt.Sprintf("%s (%s), reason %s", when(conn.Since), span(time.Since(conn.Since)), conn.Reason))
-	}
+func (s *session) account(r *remote, conn client.Connection) account {
+	a := account{conn: conn, when: calendar{time.Local}}
 	ref := evergrant.Ref(conn.Ref)
-	if events, err := r.ConnectionEvents(s.ctx, ref, client.EventFilter{NewestFirst: true, Limit: 50}); err == nil {
-		add("evidence", evidence(conn, events.Data))
-	}
-	add("probably", probably(conn.Reason))
-	for _, g := range conn.Grants {
-		if live(g.State) {
-			add("token", tokenStory(g))
+	f := client.EventFilter{NewestFirst: true, Limit: mostPage}
+	for page := 0; ; page++ {
+		events, err := r.ConnectionEvents(s.ctx, ref, f)
+		if err != nil {
+			break
+		}
+		a.events = append(a.events, events.Data...)
+		if f.Cursor = events.NextCursor; f.Cursor == "" {
+			break
+		}
+		if page+1 == whyPages {
+			a.cut = true
+			break
 		}
 	}
-	if !conn.Deadline.IsZero() && live(conn.State) {
-		add("deadline", fmt.Sprintf("%s, if nothing renewed it until then", when(conn.Deadline)))
-	}
-	if !conn.NextTryAt.IsZero() {
-		add("next try", when(conn.NextTryAt))
-	}
-	if len(conn.Flags) > 0 {
-		add("missing", strings.Join(conn.Flags, ", "))
-	}
-	links, err := r.Links(s.ctx, client.LinkFilter{Ref: ref, Limit: 1})
-	if err == nil && len(links.Data) > 0 && conn.ActBy == "merchant" {
-		add("link", linkStory(links.Data[0]))
-	}
-	return st
-}
-
-// live reports whether a state's tokens are renewed.
-func live(state string) bool { return state == "connected" || state == "degraded" }
-
-// verdict ends the sentence that begins with the connection's name.
-func verdict(c client.Connection) string {
-	switch c.Reason {
-	case "ok":
-		if len(c.Flags) > 0 {
-			return "works, but something is missing that only its merchant can give."
-		}
-		return "works. Nothing to do."
-	case "never_connected":
-		return "is not connected yet: its merchant has not authorized."
-	case "merchant_declined":
-		return "is not connected: its merchant declined."
-	case "provider_unavailable":
-		return "is waiting for the provider, which is not answering well. Nothing to do."
-	case "rate_limited":
-		return "is waiting because the provider asks for fewer requests. Nothing to do."
-	case "network":
-		return "is waiting because the provider cannot be reached from here."
-	case "answer_lost":
-		return "is being checked: a renewal was sent and its answer never came. Nothing to do."
-	case "app_credentials_rejected":
-		return "waits for us: the provider refuses our client id or secret."
-	case "app_paused":
-		return "waits for us: the app is paused."
-	case "store_unavailable":
-		return "waits for us: our store cannot be written."
-	case "key_unavailable":
-		return "waits for us: the key that seals tokens is not available."
-	case "refresh_rejected", "revoked", "deadline_passed", "rotation_lost":
-		return "needs its merchant to log in again."
-	case "disconnected_by_us":
-		return "was disconnected by us."
-	case "disconnected_by_merchant":
-		return "was disconnected by its merchant."
-	}
-	return "is " + strings.ReplaceAll(c.State, "_", " ") + "."
-}
-
-// probably is the usual cause of a reason, for reasons that have one.
-func probably(reason string) string {
-	switch reason {
-	case "refresh_rejected", "revoked":
-		return "access was removed at the provider, or the person who connected has left"
-	case "deadline_passed":
-		return "nothing renewed the grant for as long as its refresh token lives"
-	case "rotation_lost":
-		return "the provider renewed the token and its answer was lost on the way"
-	case "app_credentials_rejected":
-		return "the client secret was changed at the provider"
-	}
-	return ""
-}
-
-// nextStep is the command or the sentence a story ends with.
-func nextStep(c client.Connection) string {
-	switch {
-	case c.ActBy == "merchant", len(c.Flags) > 0:
-		return "evergrant link create " + c.Ref
-	case c.State == "disconnected":
-		return "evergrant link create " + c.Ref + ", if it should be connected again"
-	case c.Reason == "app_credentials_rejected":
-		return "correct apps." + c.App + ".client_id or client_secret and restart the server"
-	case c.ActBy == "operator":
-		return "read the server's log"
-	case c.State == "degraded":
-		return "wait; evergrant token " + c.Ref + " works as long as the token it holds does"
-	}
-	return "evergrant token " + c.Ref
-}
-
-// evidence is the newest event that shows why a connection is as it is.
-// Events come newest first.
-func evidence(c client.Connection, events []client.Event) string {
-	refusals, first := 0, client.Event{}
-	for _, e := range events {
-		switch e.Type {
-		case "grant.refresh_failed":
-			if c.State == "connected" {
-				continue
-			}
-			if refusals == 0 {
-				first = e
-			}
-			refusals++
-		case "grant.refreshed", "grant.issued":
-			if refusals > 0 {
-				return refused(first, refusals)
-			}
-			if c.State == "connected" {
-				return fmt.Sprintf("its token was %s on %s", past(e.Type), when(e.Time))
-			}
-		case "link.failed":
-			if c.State == "pending" {
-				return fmt.Sprintf("the last authorization ended on %s: %v", when(e.Time), e.Data["problem"])
+	incidents, err := r.Events(s.ctx, client.EventFilter{Types: []string{"app.*"}, NewestFirst: true, Limit: whyIncidents})
+	if err == nil {
+		for _, e := range incidents.Data {
+			if e.App == conn.App && !e.Time.Before(conn.CreatedAt) {
+				a.events = append(a.events, e)
 			}
 		}
 	}
-	if refusals > 0 {
-		return refused(first, refusals)
+	if app, err := r.App(s.ctx, conn.App); err == nil {
+		a.app = app
 	}
-	return ""
+	slices.SortStableFunc(a.events, func(x, y client.Event) int { return strings.Compare(x.ID, y.ID) })
+	if links, err := r.Links(s.ctx, client.LinkFilter{Ref: ref, Limit: 1}); err == nil && len(links.Data) > 0 {
+		a.link = &links.Data[0]
+	}
+	// The server's clock counts where it is ahead of ours, as in a demo whose clock
+	// was advanced.
+	a.now = time.Now()
+	for _, at := range append(times(a.events), conn.Since) {
+		if at.After(a.now) {
+			a.now = at
+		}
+	}
+	return a
 }
 
-// refused tells of failed renewals, the last of them in detail.
-func refused(last client.Event, n int) string {
-	what := "failed"
-	if code, ok := last.Data["error"].(string); ok {
-		what = "was answered with " + code
-	} else if outcome, ok := last.Data["outcome"].(string); ok {
-		what = "came to nothing (" + outcome + ")"
+func times(events []client.Event) []time.Time {
+	out := make([]time.Time, len(events))
+	for i, e := range events {
+		out[i] = e.Time
 	}
-	if n == 1 {
-		return fmt.Sprintf("a renewal %s, on %s", what, when(last.Time))
-	}
-	return fmt.Sprintf("a renewal %s, %d times, last on %s", what, n, when(last.Time))
+	return out
 }
 
-// past is the participle of an event that brought a token.
-func past(eventType string) string {
-	if eventType == "grant.issued" {
-		return "issued"
+// withStory adds the story to the API's answer about a connection.
+func withStory(answer []byte, story []chapter) ([]byte, error) {
+	head, ok := bytes.CutSuffix(bytes.TrimSpace(answer), []byte("}"))
+	if !ok {
+		return nil, fmt.Errorf("print JSON: the server's answer is not an object")
 	}
-	return "renewed"
-}
-
-// tokenStory tells how a grant's token is.
-func tokenStory(g client.Grant) string {
-	by := ""
-	if g.Identity.Name != "" {
-		by = "approved by " + g.Identity.Name + ", "
+	if story == nil {
+		story = []chapter{}
 	}
-	renewed := fmt.Sprintf("renewed %d times", g.Seq)
-	if g.Seq == 1 {
-		renewed = "renewed once"
+	told, err := json.Marshal(story)
+	if err != nil {
+		return nil, fmt.Errorf("print JSON: %w", err)
 	}
-	if g.Seq == 0 {
-		renewed = "not renewed yet"
-	}
-	return fmt.Sprintf("%s%s, good until %s", by, renewed, when(g.ExpiresAt))
-}
-
-// linkStory tells how far the newest link has come.
-func linkStory(l client.Link) string {
-	how := map[string]string{
-		"created": "not opened yet", "opened": "opened, not started", "at_provider": "stopped at the provider's login",
-		"completed": "used", "failed": "failed", "expired": "expired without being used", "revoked": "taken back",
-	}[l.State]
-	if l.Problem != "" {
-		how += " (" + l.Problem + ")"
-	}
-	return fmt.Sprintf("made on %s, %s", when(l.CreatedAt), how)
+	return slices.Concat(head, []byte(`,"story":`), told, []byte("}")), nil
 }

@@ -1,0 +1,206 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/evergrant/evergrant/client"
+)
+
+// live reports whether a state's tokens are renewed.
+func live(state string) bool { return state == "connected" || state == "degraded" }
+
+// over reports whether a state is one that only its merchant ends.
+func over(state string) bool { return state == "needs_reauthorization" }
+
+// verdict ends the sentence that begins with the connection's name.
+func verdict(c client.Connection) string {
+	switch c.Reason {
+	case "ok":
+		if n := len(ended(c)); n > 0 {
+			return fmt.Sprintf("works, but %d of its %d approvals ended.", n, len(c.Grants))
+		}
+		if len(c.Flags) > 0 {
+			return "works, but something is missing that only its merchant can give."
+		}
+		return "works. Nothing to do."
+	case "never_connected":
+		return "is not connected yet: its merchant has not authorized."
+	case "merchant_declined":
+		return "is not connected: its merchant declined."
+	case "provider_unavailable":
+		return "is waiting for the provider, which is not answering well. Nothing to do."
+	case "rate_limited":
+		return "is waiting because the provider asks for fewer requests. Nothing to do."
+	case "network":
+		return "is waiting because the provider cannot be reached from here."
+	case "answer_lost":
+		return "is being checked: a renewal was sent and its answer never came. Nothing to do."
+	case "app_credentials_rejected":
+		return "waits for us: the provider refuses our client id or secret."
+	case "app_paused":
+		return "waits for us: the app is paused."
+	case "store_unavailable":
+		return "waits for us: our store cannot be written."
+	case "key_unavailable":
+		return "waits for us: the key that seals tokens is not available."
+	case "refresh_rejected", "revoked", "deadline_passed", "rotation_lost":
+		return "needs its merchant to log in again."
+	case "disconnected_by_us":
+		return "was disconnected by us."
+	case "disconnected_by_merchant":
+		return "was disconnected by its merchant."
+	}
+	return "is " + strings.ReplaceAll(c.State, "_", " ") + "."
+}
+
+// ended are the grants of a connection that works which need a login of their own.
+func ended(c client.Connection) []client.Grant {
+	if !live(c.State) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(c.Grants), func(g client.Grant) bool { return !over(g.State) })
+}
+
+// probably is the usual cause of a reason, for reasons that have one.
+func probably(reason string) string {
+	switch reason {
+	case "refresh_rejected", "revoked":
+		return "access was removed at the provider, or the person who connected has left"
+	case "deadline_passed":
+		return "nothing renewed the grant for as long as its refresh token lives"
+	case "rotation_lost":
+		return "the provider renewed the token and its answer was lost on the way"
+	case "app_credentials_rejected":
+		return "the client secret was changed at the provider"
+	}
+	return ""
+}
+
+// nextStep is the command or the sentence a story ends with.
+func nextStep(c client.Connection) string {
+	lost := ended(c)
+	switch {
+	case c.ActBy == "merchant", len(c.Flags) > 0:
+		return "evergrant link create " + c.Ref
+	case c.State == "disconnected":
+		return "evergrant link create " + c.Ref + ", if it should be connected again"
+	case c.Reason == "app_credentials_rejected":
+		return "correct apps." + c.App + ".client_id or client_secret and restart the server"
+	case c.ActBy == "operator":
+		return "read the server's log"
+	case len(lost) > 0 && lost[0].Identity.Name != "":
+		return "evergrant link create " + c.Ref + ", for " + foreign(lost[0].Identity.Name) + " to log in again"
+	case len(lost) > 0:
+		return "evergrant link create " + c.Ref + ", for the one whose approval ended"
+	case c.State == "degraded":
+		return "wait; evergrant token " + c.Ref + " works as long as the token it holds does"
+	}
+	return "evergrant token " + c.Ref
+}
+
+// fact is something that is true now. Its tail is not to be broken.
+type fact struct{ name, text, tail string }
+
+// facts are what is true now. proofs are what grants were given up for.
+func (a account) facts(proofs map[string][]try) []fact {
+	var facts []fact
+	c := a.conn
+	add := func(name, text string) {
+		if text != "" {
+			facts = append(facts, fact{name: name, text: text})
+		}
+	}
+	if !c.Since.IsZero() {
+		add("since", fmt.Sprintf("%s (%s), reason %s", a.when.full(c.Since), span(a.now.Sub(c.Since)), c.Reason))
+	}
+	why := c.Reason
+	for _, g := range c.Grants {
+		if !over(g.State) {
+			continue
+		}
+		if live(c.State) {
+			why = g.Reason
+			add("ended", fmt.Sprintf("%s on %s (%s), reason %s; what only this approval reached is out of reach",
+				approval(g), a.when.full(g.Since), span(a.now.Sub(g.Since)), g.Reason))
+		}
+		for _, tr := range proofs[g.ID] {
+			facts = append(facts, fact{"evidence", tr.evidence(a.when), tryID(tr.id)})
+		}
+	}
+	add("probably", probably(why))
+	for _, g := range c.Grants {
+		if live(g.State) {
+			add("token", tokenStory(a.when, g))
+		}
+	}
+	if !c.Deadline.IsZero() && live(c.State) {
+		add("deadline", a.when.full(c.Deadline)+", if nothing renewed it until then")
+	}
+	if !c.NextTryAt.IsZero() {
+		add("next try", a.when.full(c.NextTryAt))
+	}
+	if len(c.Flags) > 0 {
+		add("missing", strings.Join(c.Flags, ", "))
+	}
+	if a.link != nil && c.ActBy == "merchant" {
+		add("link", linkStory(a.when, *a.link))
+	}
+	return facts
+}
+
+// evidence is what to show the provider of one try.
+func (tr try) evidence(when calendar) string {
+	switch tr.cause {
+	case lost:
+		return when.full(tr.from) + " asked, and no answer came back"
+	case refused:
+		return when.full(tr.at) + " refused" + tr.quote()
+	}
+	return when.full(tr.at) + " " + tr.said
+}
+
+// tryID names a try at the end of a line, for tickets.
+func tryID(id string) string {
+	if id == "" {
+		return ""
+	}
+	return "(try " + id + ")"
+}
+
+// approval names a grant by who gave it.
+func approval(g client.Grant) string {
+	if who := foreign(g.Identity.Name); who != "" {
+		return who + "'s approval"
+	}
+	return "approval " + g.ID
+}
+
+// tokenStory tells how a grant's token is.
+func tokenStory(when calendar, g client.Grant) string {
+	by := ""
+	if g.Identity.Name != "" {
+		by = "approved by " + g.Identity.Name + ", "
+	}
+	renewed := fmt.Sprintf("renewed %d times", g.Seq)
+	if g.Seq == 1 {
+		renewed = "renewed once"
+	}
+	if g.Seq == 0 {
+		renewed = "not renewed yet"
+	}
+	return fmt.Sprintf("%s%s, good until %s", by, renewed, when.full(g.ExpiresAt))
+}
+
+// linkStory tells how far the newest link has come.
+func linkStory(when calendar, l client.Link) string {
+	how := map[string]string{
+		"created": "not opened yet", "opened": "opened, not started", "at_provider": "stopped at the provider's login",
+		"completed": "used", "failed": "failed", "expired": "expired without being used", "revoked": "taken back",
+	}[l.State]
+	if l.Problem != "" {
+		how += " (" + l.Problem + ")"
+	}
+	return fmt.Sprintf("made on %s, %s", when.full(l.CreatedAt), how)
+}
