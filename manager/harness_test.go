@@ -20,6 +20,7 @@ import (
 	"github.com/evergrant/evergrant/internal/secret"
 	"github.com/evergrant/evergrant/internal/spool"
 	"github.com/evergrant/evergrant/internal/store"
+	"github.com/evergrant/evergrant/internal/store/mirror"
 	"github.com/evergrant/evergrant/internal/store/sqlite"
 	"github.com/evergrant/evergrant/internal/telemetry"
 	"github.com/evergrant/evergrant/manager"
@@ -54,6 +55,7 @@ type kitOptions struct {
 	also    []string         // names of further apps, at the same oracle
 	now     func() time.Time // our clock, if it is not the oracle's
 	log     slog.Handler     // what the manager says; nil discards
+	mirror  bool             // keep one beside the database
 	front   func(oracle http.Handler) http.Handler
 }
 
@@ -141,8 +143,17 @@ func (k *kit) open(o kitOptions) {
 	if o.wrap != nil {
 		st = o.wrap(st)
 	}
+	var second store.Mirror
+	closeMirror := func() error { return nil }
+	if o.mirror {
+		m, err := mirror.Open(k.t.Context(), filepath.Join(k.dir, "mirror"), logger)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		second, closeMirror = m, m.Close
+	}
 	k.Manager = manager.New(manager.Config{
-		Store: st, Ring: k.ring, Spool: sp, Sender: sender, Apps: k.apps,
+		Store: st, Ring: k.ring, Spool: sp, Mirror: second, Sender: sender, Apps: k.apps,
 		Hub: hub, Metrics: telemetry.NewMetrics("test"), Logger: logger, Now: o.now,
 	})
 	if !o.stopped {
@@ -156,6 +167,7 @@ func (k *kit) open(o kitOptions) {
 		}
 		sender.Close()
 		_ = sp.Close()
+		_ = closeMirror()
 		_ = k.store.Close()
 	}
 }

@@ -31,6 +31,7 @@ type Config struct {
 	Store   store.Store
 	Ring    *seal.Ring
 	Spool   *spool.Spool
+	Mirror  store.Mirror // a second copy of the newest tokens; nil for none
 	Sender  *oauth.Sender
 	Apps    provider.Apps
 	Hub     *event.Hub
@@ -123,11 +124,14 @@ func New(c Config) *Manager {
 	if c.CacheSize <= 0 {
 		c.CacheSize = 20_000
 	}
+	if c.Mirror != nil {
+		c.Store = c.Mirror.Wrap(c.Store)
+	}
 	m := &Manager{c: c}
 	m.cache = newCache(c.CacheSize, m.cacheUntil)
 	m.forced.last = make(map[string]time.Time)
 	m.engine = refresh.New(refresh.Config{
-		Store: c.Store, Ring: c.Ring, Spool: c.Spool, Sender: c.Sender, Apps: c.Apps,
+		Store: c.Store, Ring: c.Ring, Spool: c.Spool, Mirror: c.Mirror, Sender: c.Sender, Apps: c.Apps,
 		Metrics: c.Metrics, Logger: c.Logger, Now: c.Now,
 		Renewed:  m.cache.renew,
 		Changed:  m.cache.changed,
@@ -172,5 +176,8 @@ func (m *Manager) Ready(ctx context.Context) map[string]error {
 		room.Release()
 	}
 	checks["spool"] = err
+	if m.c.Mirror != nil {
+		checks["mirror"] = m.c.Mirror.Check()
+	}
 	return checks
 }

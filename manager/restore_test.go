@@ -215,3 +215,94 @@ func TestAPausedAppRefreshesNothingUntilItIsResumed(t *testing.T) {
 		}
 	})
 }
+
+func TestAMirrorMakesUpForABackupWithoutItsJournal(t *testing.T) {
+	for _, rotation := range []string{oracle.Strict, oracle.FamilyKill, oracle.RetireOnUse} {
+		t.Run(rotation, func(t *testing.T) {
+			o := kitOptions{oracle: oracle.Options{Rotation: rotation}, mirror: true}
+			bubble(t, o, func(t *testing.T, k *kit) {
+				backup := filepath.Join(t.TempDir(), "backup")
+				busy, idle, again, gone := k.adopt("busy"), k.adoptAt(grant.Ref{Key: "idle", App: "app"}, 500*time.Hour), k.adopt("again"), k.adopt("gone")
+				k.restart(o, func(db string) { copyFile(t, db, backup) })
+				k.sleep(time.Hour)
+				k.adopt("again") // another consent
+				if _, err := k.Disconnect(t.Context(), gone); err != nil {
+					t.Fatal(err)
+				}
+				k.sleep(5 * time.Hour)
+				for range 2 { // the same backup twice
+					k.restart(o, func(db string) {
+						copyFile(t, backup, db)
+						loseSpool(t, db)
+						damage(t, db)
+					})
+					k.paused("")
+					k.token(idle)
+					for _, ref := range []grant.Ref{busy, again} {
+						if h := k.token(ref); h.State != grant.Connected || !k.oracle.AccessValid(h.Token.AccessToken) {
+							t.Fatalf("%s is %s", ref, h.State)
+						}
+					}
+					if got := k.status(gone); got.Reason != grant.DisconnectedByUs {
+						t.Errorf("what was disconnected is %s", got.State)
+					}
+					k.sleep(5 * time.Hour)
+				}
+				if r := k.oracle.Report(); r.TwoLate != 0 || r.Overlaps != 0 || r.Sends != r.Rotations {
+					t.Errorf("a spent token was sent: %+v", r)
+				}
+			})
+		})
+	}
+}
+
+func TestAnOldJournalBesideANewMirrorHidesNothing(t *testing.T) {
+	// Database and spool are restored together, and only the mirror is new.
+	o := kitOptions{oracle: oracle.Options{Rotation: oracle.FamilyKill}, mirror: true}
+	bubble(t, o, func(t *testing.T, k *kit) {
+		ref := k.adopt("cafe")
+		k.sleep(3 * time.Hour)
+		old := t.TempDir()
+		k.restart(o, func(db string) { copyTree(t, filepath.Dir(db), old) })
+		k.sleep(5 * time.Hour)
+		k.restart(o, func(db string) {
+			loseSpool(t, db)
+			copyTree(t, filepath.Join(old, "spool"), filepath.Join(filepath.Dir(db), "spool"))
+			copyFile(t, filepath.Join(old, "db"), db)
+		})
+		k.paused("")
+		k.sleep(3 * time.Hour)
+		if h := k.token(ref); h.State != grant.Connected || !k.oracle.AccessValid(h.Token.AccessToken) {
+			t.Errorf("it is %s", h.State)
+		}
+		if r := k.oracle.Report(); r.Sends != r.Rotations {
+			t.Errorf("a spent token was sent: %+v", r)
+		}
+	})
+}
+
+// copyTree copies a folder over another.
+func copyTree(t *testing.T, from, to string) {
+	t.Helper()
+	err := filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		switch target := filepath.Join(to, rel); {
+		case err != nil:
+			return err
+		case d.IsDir():
+			return os.MkdirAll(target, 0o700)
+		default:
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(target, b, 0o600)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

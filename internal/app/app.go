@@ -24,6 +24,8 @@ import (
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/spool"
+	"github.com/evergrant/evergrant/internal/store"
+	"github.com/evergrant/evergrant/internal/store/mirror"
 	"github.com/evergrant/evergrant/internal/store/sqlite"
 	"github.com/evergrant/evergrant/internal/telemetry"
 	"github.com/evergrant/evergrant/manager"
@@ -104,6 +106,18 @@ func (a *App) assemble(ctx context.Context) error {
 		return err
 	}
 	a.onStop("spool", func(context.Context) error { return journal.Close() })
+	var second store.Mirror
+	if path := c.Storage.Mirror; path != "" {
+		if err := makeFolder(filepath.Dir(path), "storage.mirror"); err != nil {
+			return err
+		}
+		m, err := mirror.Open(ctx, path, log)
+		if err != nil {
+			return err
+		}
+		a.onStop("mirror", func(context.Context) error { return m.Close() })
+		second = m
+	}
 	sender := oauth.NewSender(oauth.SenderConfig{UserAgent: "evergrant/" + a.o.Version, Now: now})
 	a.onStop("sender", func(context.Context) error { sender.Close(); return nil })
 	a.onStop("renewals", a.stopRenewing)
@@ -114,7 +128,7 @@ func (a *App) assemble(ctx context.Context) error {
 
 	var links *connect.Service // made from the manager, which asks it to finish spooled exchanges
 	a.manager = manager.New(manager.Config{
-		Store: st, Ring: ring, Spool: journal, Sender: sender, Apps: c.Providers(),
+		Store: st, Ring: ring, Spool: journal, Mirror: second, Sender: sender, Apps: c.Providers(),
 		Hub: hub, Metrics: metrics, Logger: log, Now: now,
 		Exchange: func(ctx context.Context, e spool.Entry) error { return links.Recover(ctx, e) },
 	})
@@ -188,8 +202,11 @@ func (a *App) Start(ctx context.Context) error {
 // Run starts the server, waits until ctx ends or a listener fails, and stops it.
 func (a *App) Run(ctx context.Context) error {
 	err := a.Start(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		err = a.Wait(ctx)
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		err = nil // told to stop while it was starting
 	}
 	return errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
 }

@@ -56,6 +56,7 @@ type Server struct {
 // Storage is where everything is kept.
 type Storage struct {
 	SQLite   string  `yaml:"sqlite"`
+	Mirror   string  `yaml:"mirror,omitempty"` // a file on another disk; "" for none
 	Postgres refused `yaml:"postgres,omitempty"`
 }
 

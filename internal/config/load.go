@@ -163,7 +163,7 @@ func parseTree(data []byte, src Source) (*yaml.Node, Problems) {
 func overridable() []string {
 	return []string{
 		"server.public_url", "server.listen", "server.private_listen",
-		"storage.sqlite", "spool",
+		"storage.sqlite", "storage.mirror", "spool",
 		"refresh.window", "refresh.min_interval", "refresh.max_in_flight", "refresh.max_in_flight_strict",
 		"links.ttl",
 		"telemetry.log.format", "telemetry.log.level",

@@ -30,6 +30,12 @@ func (c *Config) validate(dir string) Problems {
 	}
 	c.Storage.SQLite = absolute(dir, c.Storage.SQLite)
 	c.Spool = absolute(dir, c.Spool)
+	if c.Storage.Mirror != "" {
+		c.Storage.Mirror = absolute(dir, c.Storage.Mirror)
+		if c.Storage.Mirror == c.Storage.SQLite {
+			c.add(&ps, "storage.mirror", "is the database itself; name a file of its own, on another disk")
+		}
+	}
 	c.validateKeys(&ps, dir)
 	for _, name := range slices.Sorted(maps.Keys(c.Apps)) {
 		path := "apps." + name

@@ -60,7 +60,7 @@ func (a *attempt) rescue() {
 		}
 	}()
 	if a.journaled {
-		if done, err := e.recommit(context.WithoutCancel(e.life), g, a.ans); done && err == nil {
+		if done, err := e.recommitAnswer(context.WithoutCancel(e.life), g, a.ans); done && err == nil {
 			a.finish()
 			e.c.Changed(g)
 			return

@@ -26,6 +26,7 @@ type Store interface {
 	Credentials(ctx context.Context, grantID string) (grant.Grant, []byte, error)
 	ListConnections(ctx context.Context, f store.ConnectionFilter, p store.Page) ([]grant.Connection, string, error)
 	Grants(ctx context.Context, connectionID string) ([]grant.Grant, error)
+	Disconnect(ctx context.Context, grantID string, from grant.Version, reason grant.Reason, events ...grant.Event) error
 	UpdateConnection(ctx context.Context, id string, change func(*grant.Connection) error, events ...grant.Event) (grant.Connection, error)
 	store.Apps
 	store.Runs
@@ -36,6 +37,7 @@ type Config struct {
 	Store   Store
 	Ring    *seal.Ring
 	Spool   *spool.Spool
+	Mirror  store.Mirror // nil: there is none
 	Sender  *oauth.Sender
 	Apps    provider.Apps
 	Metrics *telemetry.Metrics

@@ -40,7 +40,7 @@ func (e *Engine) replayEntry(ctx context.Context, entry spool.Entry) error {
 		return err
 	}
 	if g.Attempt != nil && g.Attempt.ID == entry.AttemptID && g.Version == entry.Of {
-		if done, err := e.recommit(ctx, g, ans); done || err != nil {
+		if done, err := e.recommitAnswer(ctx, g, ans); done || err != nil {
 			return err
 		}
 	}
@@ -60,15 +60,21 @@ func answerOf(e spool.Entry) oauth.Answer {
 	}
 }
 
-// recommit commits an answer under the attempt that is still open for it.
-func (e *Engine) recommit(ctx context.Context, g grant.Grant, ans oauth.Answer) (bool, error) {
-	app := e.c.Apps[g.App]
-	if app == nil {
-		return false, nil // the app left the configuration; the answer is parked
-	}
+// recommitAnswer commits an answer under the attempt that is still open for it,
+// and reports whether it is current now.
+func (e *Engine) recommitAnswer(ctx context.Context, g grant.Grant, ans oauth.Answer) (bool, error) {
 	tok, err := oauth.ParseToken(ans)
 	if err != nil {
 		return false, nil
+	}
+	return e.recommit(ctx, g, tok, ans.SentAt)
+}
+
+// recommit is recommitAnswer for the tokens of an answer.
+func (e *Engine) recommit(ctx context.Context, g grant.Grant, tok oauth.Token, sentAt time.Time) (bool, error) {
+	app := e.c.Apps[g.App]
+	if app == nil {
+		return false, nil // the app left the configuration; the answer is parked
 	}
 	now, sealed, err := e.c.Store.Credentials(ctx, g.ID)
 	if err != nil {
@@ -78,7 +84,7 @@ func (e *Engine) recommit(ctx context.Context, g grant.Grant, ans oauth.Answer) 
 	if err != nil {
 		return false, err
 	}
-	r, _, err := e.renewal(app.Policy, g, old, tok, ans.SentAt)
+	r, _, err := e.renewal(app.Policy, g, old, tok, sentAt)
 	if err != nil {
 		return false, err
 	}

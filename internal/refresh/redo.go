@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/oauth"
@@ -16,23 +17,53 @@ import (
 const lookBack = 32
 
 // redo brings a store that was restored from a backup, or lost commits with its
-// disk, up to what the journal still knows: the newest answer of each grant is
-// committed over the older version. The refresh tokens of the store are spent,
-// and sending one may end its grant, so this comes before anything is sent.
-// Doing it again changes nothing.
+// disk, up to what the spool and the mirror still know: the newest tokens of each
+// grant are committed over the older version. The refresh tokens of the store are
+// spent, and sending one may end its grant, so this comes before anything is
+// sent. Doing it again changes nothing.
 //
-// It reports whether the store is behind the journal, and the grants that the
-// journal knows to be current now: all it knows of if the store is behind or
-// thorough is set, and nothing of use otherwise.
+// It reports whether the store is behind, and which grants are known to be
+// current now: all that are known of if the store is behind or thorough is set,
+// and too few otherwise.
 func (e *Engine) redo(ctx context.Context, thorough bool) (behind bool, current map[string]bool, err error) {
-	seen := make(map[string]bool) // grants whose newest answer was looked at, and whether it is current
-	var redone, failed int
-	for entry, done := range e.c.Spool.Kept() {
-		if !behind && !thorough && len(seen) == lookBack {
-			return false, nil, nil
+	r := redoing{Engine: e, thorough: thorough, newest: make(map[string]grant.Version), current: make(map[string]bool)}
+	if err := r.fromSpool(ctx); err != nil {
+		return r.behind, nil, err
+	}
+	if e.c.Mirror != nil {
+		if err := r.fromMirror(ctx); err != nil {
+			return r.behind, nil, err
 		}
-		app := e.c.Apps[entry.App]
-		if _, again := seen[entry.GrantID]; entry.Kind != spool.Refresh || app == nil || again {
+	}
+	if r.behind {
+		e.c.Logger.Error("the database is older than the journal: it was restored from a backup, or lost commits; "+
+			"what the journal still holds was committed again",
+			"redone", r.redone, "failed", r.failed)
+		if err := e.replay(ctx); err != nil {
+			return r.behind, nil, err
+		}
+		e.c.Spool.Forget()
+	}
+	return r.behind, r.current, nil
+}
+
+// redoing is what redo has found so far.
+type redoing struct {
+	*Engine
+	thorough, behind bool
+	newest           map[string]grant.Version // what the spool's newest answer of a grant became, as counted then
+	current          map[string]bool
+	redone, failed   int
+}
+
+// fromSpool redoes the answers that earlier processes committed.
+func (r *redoing) fromSpool(ctx context.Context) error {
+	for entry, done := range r.c.Spool.Kept() {
+		if !r.behind && !r.thorough && len(r.newest) == lookBack {
+			return nil
+		}
+		app := r.c.Apps[entry.App]
+		if _, again := r.newest[entry.GrantID]; entry.Kind != spool.Refresh || app == nil || again {
 			continue
 		}
 		ans := answerOf(entry)
@@ -40,39 +71,97 @@ func (e *Engine) redo(ctx context.Context, thorough bool) (behind bool, current 
 		if err != nil || oauth.Classify(ans, app.Recipe.Errors).Outcome != grant.Granted {
 			continue // it was never committed
 		}
-		g, err := e.lost(ctx, entry, done)
+		g, err := r.lost(ctx, entry, done)
 		if err != nil {
-			return behind, nil, fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
+			return fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
 		}
-		seen[entry.GrantID] = true
+		r.newest[entry.GrantID] = entry.Of.Next()
 		if g.ID == "" {
+			r.current[entry.GrantID] = true
 			continue
 		}
-		behind = true
-		switch did, err := e.redoEntry(ctx, g, tok, ans); {
-		case err != nil:
-			return behind, nil, fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
-		case did:
-			redone++
-		default:
-			seen[entry.GrantID] = false
-			failed++
+		if err := r.again(ctx, g, tok, ans.SentAt); err != nil {
+			return fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
+		}
+		if !r.current[g.ID] {
 			continue
 		}
-		if err := e.c.Spool.Done(entry.AttemptID); err != nil {
-			return behind, nil, fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
+		if err := r.c.Spool.Done(entry.AttemptID); err != nil {
+			return fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
 		}
 	}
-	if behind {
-		e.c.Logger.Error("the database is older than the journal: it was restored from a backup, or lost commits; "+
-			"what the journal still holds was committed again",
-			"redone", redone, "failed", failed)
-		if err := e.replay(ctx); err != nil {
-			return behind, nil, err
+	return nil
+}
+
+// fromMirror redoes what the mirror has newer.
+func (r *redoing) fromMirror(ctx context.Context) error {
+	looked := 0
+	for entry, err := range r.c.Mirror.NewestFirst(ctx) {
+		if err != nil {
+			return err
 		}
-		e.c.Spool.Forget()
+		if !r.behind && !r.thorough && looked == lookBack {
+			return nil
+		}
+		looked++
+		g, err := r.c.Store.Grant(ctx, entry.GrantID)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // deleted since, or made in the lost time
+		}
+		if err != nil {
+			return err
+		}
+		if known := r.newest[g.ID]; !known.Before(entry.Version) || !g.Version.Before(entry.Version) {
+			r.current[g.ID] = r.current[g.ID] || !g.Version.Before(entry.Version)
+			continue
+		}
+		if err := r.mirrored(ctx, g, entry); err != nil {
+			return fmt.Errorf("grant %s: %w", g.ID, err)
+		}
 	}
-	return behind, seen, nil
+	return nil
+}
+
+// mirrored brings a grant to what the mirror has of it.
+func (r *redoing) mirrored(ctx context.Context, g grant.Grant, entry store.Newest) error {
+	if entry.Ended {
+		r.behind = true
+		if !g.Status.State.Live() {
+			return nil
+		}
+		err := r.c.Store.Disconnect(ctx, g.ID, g.Version, grant.DisconnectedByUs, grant.Event{
+			Type: grant.ConnectionDisconnected, Connection: g.ConnectionID, Grant: g.ID, App: g.App,
+			Reason: grant.DisconnectedByUs, Data: map[string]any{"recovered": "mirror"}})
+		r.redone++
+		return err
+	}
+	cred, err := r.unseal(store.Claim{Grant: grant.Grant{ID: g.ID, Version: entry.Version}, Sealed: entry.Sealed})
+	if err != nil {
+		return err
+	}
+	tok := oauth.Token{
+		AccessToken: cred.AccessToken, RefreshToken: cred.RefreshToken, Type: cred.TokenType, Scope: entry.Scope,
+		ExpiresIn: entry.ExpiresAt.Sub(entry.IssuedAt) + grant.Skew,
+	}
+	if !entry.DeadlineAt.IsZero() {
+		tok.RefreshExpiresIn = entry.DeadlineAt.Sub(entry.IssuedAt)
+	}
+	return r.again(ctx, g, tok, entry.IssuedAt)
+}
+
+// again commits tokens over an older version of their grant.
+func (r *redoing) again(ctx context.Context, g grant.Grant, tok oauth.Token, sentAt time.Time) error {
+	r.behind = true
+	did, err := r.redoOne(ctx, g, tok, sentAt)
+	if err != nil {
+		return err
+	}
+	if r.current[g.ID] = did; did {
+		r.redone++
+	} else {
+		r.failed++
+	}
+	return nil
 }
 
 // lost returns the grant as the store has it if the store has lost the commit of
@@ -102,9 +191,9 @@ func (e *Engine) lost(ctx context.Context, entry spool.Entry, done bool) (grant.
 	return g, nil
 }
 
-// redoEntry commits an answer as the version after the store's, and reports
-// whether it is current now.
-func (e *Engine) redoEntry(ctx context.Context, g grant.Grant, tok oauth.Token, ans oauth.Answer) (bool, error) {
+// redoOne commits tokens as the version after the store's, and reports whether
+// they are current now.
+func (e *Engine) redoOne(ctx context.Context, g grant.Grant, tok oauth.Token, sentAt time.Time) (bool, error) {
 	app := e.c.Apps[g.App]
 	if app == nil || !g.Status.State.Live() {
 		return false, nil
@@ -130,5 +219,5 @@ func (e *Engine) redoEntry(ctx context.Context, g grant.Grant, tok oauth.Token, 
 		}
 		g = c.Grant
 	}
-	return e.recommit(ctx, g, ans)
+	return e.recommit(ctx, g, tok, sentAt)
 }
