@@ -26,8 +26,9 @@ import (
 )
 
 const (
-	// pause gathers what is written together.
-	pause = 50 * time.Millisecond
+	// pause gathers what is written together. It is how far behind the store the
+	// mirror is, besides the writing itself.
+	pause = 5 * time.Millisecond
 	// retry is how long a mirror that cannot be written is left alone.
 	retry = 2 * time.Second
 	// most bounds what waits while it cannot be written.
