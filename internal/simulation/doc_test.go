@@ -1,8 +1,17 @@
 // Package simulation runs the real engine, store, journal and wire for days of
 // fake time among providers of every rotation, while a seeded schedule of faults
 // does its worst, and has package oracle judge what came of it. It also checks
-// recorded histories of concurrent calls against a model with porcupine.
+// recorded histories of concurrent calls against a model with porcupine, and
+// breaks the engine in every way it can to see whether the judge notices.
 //
-// EVERGRANT_SEED=7 repeats the schedule of one run. EVERGRANT_SIM=20 makes the
-// runs twenty times as many.
+// Everything runs on the clock of a synctest bubble, and everything that is
+// drawn at random depends on the seed, except how long the engine spreads its
+// retries: a seed repeats its schedule and, but for a request more or less, what
+// comes of it.
+//
+//	go test ./internal/simulation                       the runs of every change
+//	EVERGRANT_SEED=7 go test -run DaysOfFaults …         one of them again
+//	EVERGRANT_SEED=7 EVERGRANT_SEEDS=50 go test …        fifty of them, from the seventh
+//	EVERGRANT_SIM=4 go test -timeout 0 …                 four runs of 2,100 grants and two days, and
+//	                                                     thousands of histories
 package simulation

@@ -1,5 +1,3 @@
-//go:build torture
-
 package simulation
 
 import (
@@ -24,138 +22,113 @@ import (
 	"github.com/evergrant/evergrant/manager"
 )
 
-// call is one operation on a connection, as its caller sees it.
-type call struct {
-	what string // get, reject, refresh, reconnect, disconnect
-	of   age    // reject: the token; reconnect: the consent
-}
-
-// result is what came back.
-type result struct {
-	token  age
-	warned bool
-	err    string // "", "reauthorize" or "temporary"
-}
-
-// current is what the model knows of a connection.
-type current struct {
-	token     age
-	connected bool
-}
-
-// linear is what a connection must be like, whoever calls: its current token
-// never goes back, and whoever gets one gets none that is older than what
-// somebody was given before. Tokens may become newer at any time.
-var linear = porcupine.Model{
-	Init: func() any { return current{} },
-	Step: func(state, input, output any) (bool, any) {
-		s, in, out := state.(current), input.(call), output.(result)
-		switch {
-		case out.err == "temporary":
-			return true, s
-		case out.err == "reauthorize":
-			return !s.connected, s
-		case in.what == "reconnect":
-			return true, current{in.of, true}
-		case in.what == "disconnect":
-			s.connected = false
-			return true, s
-		case !s.connected:
-			return false, s
-		case in.what == "refresh":
-			return true, s
-		case out.token.consent != s.token.consent, out.token.before(s.token):
-			return false, s
-		case in.what == "reject" && out.token == in.of && !out.warned:
-			return false, s
-		}
-		s.token = out.token
-		return true, s
-	},
-	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v → %+v", input, output) },
-	DescribeState:     func(state any) string { return fmt.Sprintf("%+v", state) },
-}
+const (
+	recorded = 21 // connections at one site, each with a history
+	callers  = 4  // of each connection
+	calls    = 12 // of each caller
+)
 
 func TestConcurrentCallsSeeTokensThatOnlyBecomeNewer(t *testing.T) {
 	t.Parallel()
-	for seed := range 20 * number(t, "EVERGRANT_SIM", 1) {
-		history := record(t, seed)
-		switch result, info := porcupine.CheckOperationsVerbose(linear, history, time.Minute); result {
-		case porcupine.Ok:
-		case porcupine.Unknown:
-			t.Errorf("seed %d: the history is too long to be judged", seed)
-		default:
-			var b strings.Builder
+	sites := number(t, "EVERGRANT_SIM", 0) * 100
+	if sites == 0 {
+		sites = 10
+	}
+	histories, done := 0, make(map[string]int) // by what was called and what came back
+	for seed := range sites {
+		for ref, history := range record(t, seed) {
+			histories++
 			for _, o := range history {
-				fmt.Fprintf(&b, "\n%4d–%4d %s", o.Call, o.Return, linear.DescribeOperation(o.Input, o.Output))
+				done[o.Input.(call).what+" "+o.Output.(result).err]++
 			}
-			t.Errorf("seed %d: the history is not linearizable; the longest part that is: %v%s", seed, info.PartialLinearizations(), b.String())
-			return
+			if result, info := porcupine.CheckOperationsVerbose(linear, history, 0); result != porcupine.Ok {
+				var b strings.Builder
+				for _, o := range history {
+					fmt.Fprintf(&b, "\n%4d–%4d %s", o.Call, o.Return, linear.DescribeOperation(o.Input, o.Output))
+				}
+				t.Fatalf("seed %d: the history of %s is not linearizable; the longest part that is: %v%s", seed, ref, info.PartialLinearizations(), b.String())
+			}
+		}
+	}
+	t.Logf("%d histories: %v", histories, done)
+	for _, must := range []string{"get ", "get reauthorize", "reject ", "refresh ", "reconnect ", "disconnect "} {
+		if done[must] < histories/10 {
+			t.Errorf("%q happened %d times in %d histories: too little to prove anything", must, done[must], histories)
 		}
 	}
 }
 
-// What the model lets pass it cannot find.
-func TestTheModelOfAConnectionKnowsRightFromWrong(t *testing.T) {
-	t.Parallel()
-	first, second, other := age{1, 0}, age{1, 1}, age{2, 0}
-	connect := func(of age) porcupine.Operation {
-		return porcupine.Operation{Input: call{"reconnect", of}, Output: result{}}
-	}
-	get := func(token age) porcupine.Operation {
-		return porcupine.Operation{Input: call{what: "get"}, Output: result{token: token}}
-	}
-	reject := func(of, token age, warned bool) porcupine.Operation {
-		return porcupine.Operation{Input: call{"reject", of}, Output: result{token: token, warned: warned}}
-	}
-	disconnect := porcupine.Operation{Input: call{what: "disconnect"}, Output: result{}}
-	refused := porcupine.Operation{Input: call{what: "get"}, Output: result{err: "reauthorize"}}
-	for _, tt := range []struct {
-		name  string
-		right bool
-		calls []porcupine.Operation // one after the other
-	}{
-		{"a token becomes newer by itself", true, []porcupine.Operation{connect(first), get(first), get(second), get(second)}},
-		{"a token becomes older", false, []porcupine.Operation{connect(first), get(second), get(first)}},
-		{"a token of the consent before", false, []porcupine.Operation{connect(first), connect(other), get(second)}},
-		{"a token after a disconnect", false, []porcupine.Operation{connect(first), disconnect, get(first)}},
-		{"a token after a disconnect and a consent", true, []porcupine.Operation{connect(first), disconnect, refused, connect(other), get(other)}},
-		{"a refusal while connected", false, []porcupine.Operation{connect(first), refused}},
-		{"a rejected token handed out again", false, []porcupine.Operation{connect(first), reject(first, first, false)}},
-		{"a rejected token handed out again with a warning", true, []porcupine.Operation{connect(first), reject(first, first, true)}},
-	} {
-		for i := range tt.calls {
-			tt.calls[i].Call, tt.calls[i].Return = int64(2*i), int64(2*i+1)
-		}
-		if got := porcupine.CheckOperations(linear, tt.calls); got != tt.right {
-			t.Errorf("%s: %t, want %t", tt.name, got, tt.right)
-		}
-	}
-}
-
-// record has callers work on one connection at the same time, while its tokens
-// live for a minute and the provider loses answers.
-func record(t *testing.T, seed uint64) (history []porcupine.Operation) {
+// record has callers work on connections at the same time, while their tokens
+// live for a minute, providers lose answers and the process is killed now and
+// then, and returns what they saw.
+func record(t *testing.T, seed uint64) (histories map[grant.Ref][]porcupine.Operation) {
+	histories = make(map[grant.Ref][]porcupine.Operation)
 	synctest.Test(t, func(t *testing.T) {
-		v := newVendor(t, "app", 1, oracle.Options{Rotation: oracle.Lenient, Window: time.Hour, AccessLife: time.Minute},
-			func(p *grant.Policy) { p.MinInterval, p.SendTimeout = time.Second, 2*time.Second })
-		defer v.close()
-		j := newJudge(t)
-		s := newSite(t, []*vendor{v}, func(st store.Store) store.Store { return st })
-		defer s.stop()
-		sky := &sky{seed: seed, v: v, j: j, sent: make(map[string]int), lied: make(map[string]bool)}
-		v.SetFault(sky.fault)
-		h := &historian{site: s, j: j, v: v, ref: grant.Ref{Key: "cafe", App: "app"}}
-		h.reconnect(0)
-		var callers sync.WaitGroup
-		for i := range 6 {
-			dice := rand.New(rand.NewPCG(seed, uint64(i)))
-			callers.Go(func() { h.work(i+1, dice) })
+		j := newJudge(func(string) {})
+		var vendors []*vendor
+		for i, o := range []oracle.Options{ // none that a fault could cost a grant at
+			{Rotation: oracle.Static},
+			{Rotation: oracle.Lenient, Window: time.Hour},
+			{Rotation: oracle.Grace, Window: time.Hour},
+			{Rotation: oracle.RetireOnUse},
+		} {
+			o.AccessLife = time.Minute
+			v := newVendor(t, fmt.Sprintf("app%d", i), i+1, o, func(p *grant.Policy) { p.MinInterval, p.SendTimeout = time.Second, 2*time.Second })
+			defer v.close()
+			v.SetFault(newSky(seed, v, j).fault)
+			vendors = append(vendors, v)
 		}
-		callers.Wait()
-		history = h.all
+		disk := &storeWeather{dice: rand.New(rand.NewPCG(seed, 0))}
+		s := newSite(t, vendors, func(st store.Store) store.Store { return slow{st, disk} })
+		defer s.stop()
+		var working sync.WaitGroup
+		all := make([]*historian, recorded)
+		for i := range all {
+			v := vendors[i%len(vendors)]
+			h := &historian{site: s, j: j, v: v, ref: grant.Ref{Key: fmt.Sprintf("biz%d", i), App: v.name}}
+			all[i] = h
+			h.reconnect(0)
+			for client := range callers {
+				dice := rand.New(rand.NewPCG(seed, uint64(i*callers+client)))
+				working.Go(func() { h.work(client+1, dice) })
+			}
+		}
+		over := make(chan struct{})
+		go func() { working.Wait(); close(over) }()
+		s.killUntil(over, rand.New(rand.NewPCG(seed, 1<<32)))
+		for _, h := range all {
+			histories[h.ref] = h.all
+		}
 	})
-	return history
+	return histories
+}
+
+// killUntil kills the process now and then.
+func (s *site) killUntil(over chan struct{}, dice *rand.Rand) {
+	for {
+		select {
+		case <-over:
+			return
+		case <-time.After(time.Duration(dice.Int64N(int64(20 * time.Second)))):
+			s.current.Store(nil)
+			s.kill()
+			s.start()
+		}
+	}
+}
+
+// slow is a store whose commits take their time and are in doubt now and then.
+type slow struct {
+	store.Store
+	w *storeWeather
+}
+
+func (s slow) Commit(ctx context.Context, r store.Renewal) error {
+	time.Sleep(s.w.lag())
+	if err := s.Store.Commit(ctx, r); err != nil {
+		return err
+	}
+	return s.w.doubt()
 }
 
 // historian calls and writes down what came of it.
@@ -172,25 +145,25 @@ type historian struct {
 }
 
 func (h *historian) work(client int, dice *rand.Rand) {
-	for range 25 {
+	for range calls {
 		time.Sleep(time.Duration(dice.Int64N(int64(4 * time.Second))))
 		switch p := dice.IntN(100); {
 		case p < 55:
-			h.do(client, call{what: "get"}, func(ctx context.Context) (*manager.Handout, error) {
-				return h.Handout(ctx, h.ref, evergrant.TokenOptions{})
+			h.do(client, call{what: "get"}, func(ctx context.Context, m *manager.Manager) (*manager.Handout, error) {
+				return m.Handout(ctx, h.ref, evergrant.TokenOptions{})
 			})
 		case p < 75:
 			h.reject(client)
 		case p < 88:
-			h.do(client, call{what: "refresh"}, func(ctx context.Context) (*manager.Handout, error) {
-				_, err := h.Refresh(ctx, h.ref)
+			h.do(client, call{what: "refresh"}, func(ctx context.Context, m *manager.Manager) (*manager.Handout, error) {
+				_, err := m.Refresh(ctx, h.ref)
 				return nil, err
 			})
 		case p < 96:
 			h.reconnect(client)
 		default:
-			h.do(client, call{what: "disconnect"}, func(ctx context.Context) (*manager.Handout, error) {
-				_, err := h.Disconnect(ctx, h.ref)
+			h.do(client, call{what: "disconnect"}, func(ctx context.Context, m *manager.Manager) (*manager.Handout, error) {
+				_, err := m.Disconnect(ctx, h.ref)
 				return nil, err
 			})
 		}
@@ -198,35 +171,45 @@ func (h *historian) work(client int, dice *rand.Rand) {
 }
 
 func (h *historian) reject(client int) {
-	got, err := h.Handout(h.t.Context(), h.ref, evergrant.TokenOptions{})
+	m := h.current.Load()
+	if m == nil {
+		return
+	}
+	got, err := m.Handout(h.t.Context(), h.ref, evergrant.TokenOptions{})
 	if err != nil {
 		return
 	}
-	h.do(client, call{"reject", h.j.age(got.Token.AccessToken)}, func(ctx context.Context) (*manager.Handout, error) {
-		return h.RejectHandout(ctx, h.ref, got.Token.Fingerprint)
+	h.do(client, call{"reject", h.j.age(got.Token.AccessToken)}, func(ctx context.Context, m *manager.Manager) (*manager.Handout, error) {
+		return m.RejectHandout(ctx, h.ref, got.Token.Fingerprint)
 	})
 }
 
 func (h *historian) reconnect(client int) {
 	n := int(h.consents.Add(1))
-	name := fmt.Sprintf("cafe#%d", n)
+	name := fmt.Sprintf("%s#%d", h.ref.Key, n)
 	access, refresh := h.v.Issue(name)
-	h.j.consented(name, "cafe", access, n)
-	h.do(client, call{"reconnect", age{n, 0}}, func(ctx context.Context) (*manager.Handout, error) {
-		_, _, err := h.Create(ctx, manager.NewConnection{Ref: h.ref, Tokens: &manager.Adoption{
+	h.j.approves(name, access)
+	h.do(client, call{"reconnect", age{n, 0}}, func(ctx context.Context, m *manager.Manager) (*manager.Handout, error) {
+		_, _, err := m.Create(ctx, manager.NewConnection{Ref: h.ref, Tokens: &manager.Adoption{
 			AccessToken: secret.New(access), RefreshToken: secret.New(refresh), ExpiresIn: time.Minute,
 		}})
 		return nil, err
 	})
 }
 
-func (h *historian) do(client int, c call, f func(context.Context) (*manager.Handout, error)) {
+// do makes a call. Of one whose process has died meanwhile it is not known what
+// came of it.
+func (h *historian) do(client int, c call, f func(context.Context, *manager.Manager) (*manager.Handout, error)) {
+	m := h.current.Load()
+	if m == nil {
+		return
+	}
 	from := h.clock.Add(1)
-	got, err := f(h.t.Context())
+	got, err := f(h.t.Context(), m)
 	to := h.clock.Add(1)
 	var r result
 	switch {
-	case errors.Is(err, evergrant.ErrTemporary):
+	case errors.Is(err, evergrant.ErrTemporary), h.current.Load() != m:
 		r.err = "temporary"
 	case errors.Is(err, evergrant.ErrReauthorize):
 		r.err = "reauthorize"

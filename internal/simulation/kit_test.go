@@ -1,5 +1,3 @@
-//go:build torture
-
 package simulation
 
 import (
@@ -41,6 +39,7 @@ type vendor struct {
 	port     string
 	lag      func() time.Duration // how long a request is on its way; nil: no time
 	rotation string
+	front    http.Handler // stands between the wire and the server
 	app      *provider.App
 	net      *memnet.Listener
 	srv      *http.Server
@@ -50,6 +49,7 @@ type vendor struct {
 func newVendor(t testing.TB, name string, port int, o oracle.Options, policies ...func(*grant.Policy)) *vendor {
 	t.Helper()
 	v := &vendor{Server: oracle.New(o), name: name, port: strconv.Itoa(port), rotation: o.Rotation, net: memnet.Listen()}
+	v.front = v.Server
 	v.srv = &http.Server{Handler: http.HandlerFunc(v.serve), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	go func() { _ = v.srv.Serve(v.net) }()
 	base := "http://127.0.0.1:" + strconv.Itoa(port)
@@ -83,7 +83,7 @@ func (v *vendor) serve(w http.ResponseWriter, r *http.Request) {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		time.Sleep(v.lag())
 	}
-	v.ServeHTTP(w, r)
+	v.front.ServeHTTP(w, r)
 }
 
 func (v *vendor) close() { _ = v.srv.Close(); _ = v.net.Close() }
@@ -96,7 +96,8 @@ type site struct {
 	ring    *seal.Ring
 	vendors map[string]*vendor
 	wrap    func(store.Store) store.Store // stands between the engine and the store
-	deaths  []time.Time
+	onKill  func()                        // what else happens when the process dies
+	kills   []time.Time
 
 	*manager.Manager                                 // of the process that runs now
 	current          atomic.Pointer[manager.Manager] // the same for other goroutines; nil while there is none
@@ -111,7 +112,7 @@ func newSite(t testing.TB, vendors []*vendor, wrap func(store.Store) store.Store
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, dir: t.TempDir(), ring: ring, vendors: make(map[string]*vendor), wrap: wrap}
+	s := &site{t: t, dir: t.TempDir(), ring: ring, vendors: make(map[string]*vendor), wrap: wrap, onKill: func() {}}
 	for _, v := range vendors {
 		s.vendors[v.name] = v
 	}
@@ -178,7 +179,7 @@ func (s *site) stop() {
 // kill ends the process without warning: its connections break and what it still
 // does reaches no disk.
 func (s *site) kill() {
-	s.deaths = append(s.deaths, time.Now())
+	s.kills = append(s.kills, time.Now())
 	s.wires.cut()
 	s.end()
 	at, cancel := context.WithCancel(context.Background())
@@ -187,6 +188,7 @@ func (s *site) kill() {
 		s.t.Error(err)
 	}
 	synctest.Wait()
+	s.onKill()
 }
 
 // adopt connects a business with tokens its provider issues under the name.

@@ -1,5 +1,3 @@
-//go:build torture
-
 package simulation
 
 import (
@@ -38,7 +36,19 @@ type sky struct {
 	now    weather
 	sent   map[string]int  // by grant
 	lied   map[string]bool // by grant: whether it was refused for no reason
+	faults int             // requests that something happened to
 	onSend func(string)    // told of the next request
+}
+
+func newSky(seed uint64, v *vendor, j *judge) *sky {
+	return &sky{seed: seed, v: v, j: j, sent: make(map[string]int), lied: make(map[string]bool)}
+}
+
+// failed is how many requests something happened to.
+func (s *sky) failed() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.faults
 }
 
 func (s *sky) set(w weather) {
@@ -62,31 +72,40 @@ func (s *sky) fault(send oracle.Send) oracle.Fault {
 		s.onSend(send.Grant)
 		s.onSend = nil
 	}
+	f, failed := s.choose(send)
+	if failed {
+		s.faults++
+	}
+	return f
+}
+
+// choose returns what happens to a request, and whether that is a fault.
+func (s *sky) choose(send oracle.Send) (f oracle.Fault, failed bool) {
 	n := s.sent[send.Grant]
 	s.sent[send.Grant]++
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(s.v.name + "/" + send.Grant + "/" + strconv.Itoa(n) + "/" + strconv.FormatUint(s.seed, 10)))
 	dice := h.Sum64()
 	dice ^= dice >> 32
-	f := oracle.Fault{
+	f = oracle.Fault{
 		After: time.Duration(dice>>10%400) * time.Millisecond,
-		Edit:  func(m map[string]any) { s.j.issued(s.v, send.Grant, m["access_token"].(string)) },
+		Edit:  func(m map[string]any) { s.j.answered(send.Grant, m["access_token"].(string)) },
 	}
 	switch s.now {
 	case down:
-		return oracle.Fault{LoseRequest: true}
+		return oracle.Fault{LoseRequest: true}, true
 	case hanging:
-		return oracle.Fault{Before: time.Minute, LoseRequest: true}
+		return oracle.Fault{Before: time.Minute, LoseRequest: true}, true
 	case broken:
-		return oracle.Fault{Status: http.StatusInternalServerError, Body: `{"error":"server_error"}`}
+		return oracle.Fault{Status: http.StatusInternalServerError, Body: `{"error":"server_error"}`}, true
 	case portal:
-		return oracle.Fault{Status: http.StatusOK, Body: "<html>welcome</html>"}
+		return oracle.Fault{Status: http.StatusOK, Body: "<html>welcome</html>"}, true
 	case crowded:
-		return oracle.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"20"}}}
+		return oracle.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"20"}}}, true
 	case refusing:
-		return oracle.Fault{Status: http.StatusUnauthorized, Body: `{"error":"invalid_client"}`}
+		return oracle.Fault{Status: http.StatusUnauthorized, Body: `{"error":"invalid_client"}`}, true
 	case serene:
-		return f
+		return f, false
 	}
 	// Where a lost answer costs the grant it is rarer, or nobody would be left.
 	rare := uint64(1)
@@ -96,7 +115,7 @@ func (s *sky) fault(send oracle.Send) oracle.Fault {
 	switch p := dice >> 24 % 1000; {
 	case p >= 980 && rare == 1 && !s.lied[send.Grant]:
 		s.lied[send.Grant] = true // once proves nothing
-		return oracle.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`}
+		return oracle.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`}, true
 	case p < 50/rare:
 		f.LoseAnswer = true
 	case p < 70/rare:
@@ -104,11 +123,13 @@ func (s *sky) fault(send oracle.Send) oracle.Fault {
 	case p < 90/rare:
 		f.Before = time.Minute // and only after that
 	case p < 130:
-		return oracle.Fault{LoseRequest: true}
+		return oracle.Fault{LoseRequest: true}, true
 	case p < 150:
-		return oracle.Fault{Status: http.StatusBadGateway, Body: "<html>bad gateway</html>"}
+		return oracle.Fault{Status: http.StatusBadGateway, Body: "<html>bad gateway</html>"}, true
 	case p < 170:
-		return oracle.Fault{Status: http.StatusTeapot, Body: `{"error":"teapot"}`}
+		return oracle.Fault{Status: http.StatusTeapot, Body: `{"error":"teapot"}`}, true
+	default:
+		return f, false
 	}
-	return f
+	return f, true
 }
