@@ -69,7 +69,7 @@ func probably(reason string) string {
 	case "refresh_rejected", "revoked":
 		return "access was removed at the provider, or the person who connected has left"
 	case "deadline_passed":
-		return "nothing renewed the grant for as long as its refresh token lives"
+		return "nothing renewed it for as long as the provider allows"
 	case "rotation_lost":
 		return "the provider renewed the token and its answer was lost on the way"
 	case "app_credentials_rejected":
@@ -90,7 +90,7 @@ func nextStep(c client.Connection) string {
 		return "correct apps." + c.App + ".client_id or client_secret and restart the server"
 	case c.ActBy == "operator":
 		return "read the server's log"
-	case len(lost) > 0 && lost[0].Identity.Name != "":
+	case len(lost) > 0 && foreign(lost[0].Identity.Name) != "":
 		return "evergrant link create " + c.Ref + ", for " + foreign(lost[0].Identity.Name) + " to log in again"
 	case len(lost) > 0:
 		return "evergrant link create " + c.Ref + ", for the one whose approval ended"
@@ -115,21 +115,24 @@ func (a account) facts(proofs map[string][]try) []fact {
 	if !c.Since.IsZero() {
 		add("since", fmt.Sprintf("%s (%s), reason %s", a.when.full(c.Since), span(a.now.Sub(c.Since)), c.Reason))
 	}
-	why := c.Reason
+	why := probably(c.Reason)
 	for _, g := range c.Grants {
 		if !over(g.State) {
 			continue
 		}
 		if live(c.State) {
-			why = g.Reason
+			why = probably(g.Reason)
 			add("ended", fmt.Sprintf("%s on %s (%s), reason %s; what only this approval reached is out of reach",
 				approval(g), a.when.full(g.Since), span(a.now.Sub(g.Since)), g.Reason))
 		}
 		for _, tr := range proofs[g.ID] {
 			facts = append(facts, fact{"evidence", tr.evidence(a.when), tryID(tr.id)})
+			if tr.cause == spent {
+				why = "the app lacks the permission to renew, often a scope named offline_access"
+			}
 		}
 	}
-	add("probably", probably(why))
+	add("probably", why)
 	for _, g := range c.Grants {
 		if live(g.State) {
 			add("token", tokenStory(a.when, g))
@@ -158,7 +161,7 @@ func (tr try) evidence(when calendar) string {
 	case refused:
 		return when.full(tr.at) + " refused" + tr.quote()
 	}
-	return when.full(tr.at) + " " + tr.said
+	return when.full(tr.at) + " there was nothing to renew it with"
 }
 
 // tryID names a try at the end of a line, for tickets.
@@ -180,8 +183,8 @@ func approval(g client.Grant) string {
 // tokenStory tells how a grant's token is.
 func tokenStory(when calendar, g client.Grant) string {
 	by := ""
-	if g.Identity.Name != "" {
-		by = "approved by " + g.Identity.Name + ", "
+	if who := foreign(g.Identity.Name); who != "" {
+		by = "approved by " + who + ", "
 	}
 	renewed := fmt.Sprintf("renewed %d times", g.Seq)
 	if g.Seq == 1 {

@@ -16,6 +16,9 @@ type incident struct {
 }
 
 func (t *teller) incidentBegins(e client.Event) {
+	for _, tl := range t.tales {
+		tl.flush()
+	}
 	if t.incident == nil {
 		t.incident = &incident{from: e.Time, reason: e.Reason, code: foreign(textOf(e.Data, "error"))}
 	}

@@ -24,6 +24,7 @@ const (
 	unsent        cause = "not_sent"
 	noKey         cause = "no_key"
 	noRefresh     cause = "no_refresh"
+	spent         cause = "spent" // noRefresh, and the access token has ended
 )
 
 // noRefreshToken is how the engine describes an attempt that had nothing to send.
@@ -62,6 +63,8 @@ func tryOf(e client.Event) try {
 		tr.cause = c
 	case unsent:
 		switch {
+		case tr.said == noRefreshToken && tr.final:
+			tr.cause = spent
 		case tr.said == noRefreshToken:
 			tr.cause = noRefresh
 		case e.Reason == "key_unavailable":
@@ -96,7 +99,7 @@ func (r run) has(c cause) bool {
 // proof is what the grant was given up for: every refusal, and an answer that
 // was lost before.
 func (r run) proof() []try {
-	return slices.DeleteFunc(slices.Clone(r), func(tr try) bool { return tr.cause != refused && tr.cause != lost && !tr.final })
+	return slices.DeleteFunc(slices.Clone(r), func(tr try) bool { return tr.cause != refused && tr.cause != lost && tr.cause != spent })
 }
 
 // chapters tells of the run: a chapter for each cause in turn, but a lost answer
@@ -112,7 +115,7 @@ func (r run) chapters(when calendar) []chapter {
 		i += n
 		if part[0].cause == refused && len(before) > 0 && before[len(before)-1].cause == lost {
 			c := &out[len(out)-1]
-			c.Text = sentences(c.Text, part.refusedAgain(when, c.From, before))
+			c.Text = sentences(c.Text, part.refusedAgain(part.times(when, c.From), before))
 			c.To, c.Tries, c.Attempt = part.last().at, c.Tries+n, part.last().id
 			if part.last().final {
 				c.What = aboutEnd
@@ -156,14 +159,13 @@ func (r run) text(when calendar, before run) string {
 		return fmt.Sprintf("We asked for new tokens %d times%s, and no answer came back: %s", len(r), r.lasting(when), unknown)
 	case refused:
 		if last.resend {
-			return r.refusedAgain(when, r[0].from, before)
+			return r.refusedAgain(r.times(when, time.Time{}), before)
 		}
 		return r.refused(when, before)
+	case spent:
+		return "The access token has ended, and the provider had never given one to renew it with: only a new login helps."
 	case noRefresh:
-		if last.final {
-			return "The access token has ended, and the provider had never given one to renew it with: only a new login helps."
-		}
-		return "There is nothing to renew with: the provider gave no refresh token. The access token works until it ends."
+		return "There is nothing to renew with: the provider gave only an access token. It works until it ends."
 	}
 	phrase := map[cause]string{
 		misconfigured: "the provider refused our client id or secret",
@@ -240,36 +242,47 @@ func (r run) refused(when calendar, before run) string {
 	case !last.final:
 		return text + ". That is no proof yet."
 	}
-	return text + ". " + whyEnded(last, before)
+	return text + ". " + whyEnded(last)
+}
+
+// times says when a part of a run was asked, in a sentence about another moment.
+// Zero stands for the part's own.
+func (r run) times(when calendar, about time.Time) string {
+	first := ""
+	if !about.IsZero() {
+		first = " at " + when.near(r[0].at, about)
+	} else {
+		about = r[0].from
+	}
+	switch len(r) {
+	case 1:
+		return "once more" + first
+	case 2:
+		return "once more" + first + " and again at " + when.near(r.last().at, about)
+	}
+	return fmt.Sprintf("%d times more%s", len(r), r.lasting(when))
 }
 
 // refusedAgain tells of refusals of a token that had been sent before, by a try
-// whose outcome nobody knows.
-func (r run) refusedAgain(when calendar, about time.Time, before run) string {
+// whose outcome nobody knows. times says when.
+func (r run) refusedAgain(times string, before run) string {
 	last := r.last()
-	intro, asked := "", fmt.Sprintf("We asked %d times more with the same token%s and it was refused", len(r), r.lasting(when))
-	switch len(r) {
-	case 1:
-		asked = fmt.Sprintf("We asked once more at %s with the same token and it was refused", when.near(last.at, about))
-	case 2:
-		asked = fmt.Sprintf("We asked once more at %s and at %s with the same token and it was refused",
-			when.near(r[0].at, about), when.near(last.at, about))
-	}
+	intro, asked := "", "We asked "+times+" with the same token and it was refused"
 	if !before.has(lost) && !before.has(unclear) {
-		intro = "A try before had been cut off with its answer: this server had stopped, or stood still."
+		intro = "The try before was cut off: this server stopped, or stood still, before its answer was kept."
 	}
 	text := sentences(intro, asked+last.quote())
 	switch {
 	case !last.final:
 		return text + ". One refusal proves nothing."
 	case last.reason != "rotation_lost":
-		return text + ". " + whyEnded(last, before)
+		return text + ". " + whyEnded(last)
 	}
 	return text + ", so the provider had given out new ones and that answer is gone. The approval has ended."
 }
 
 // whyEnded says why refusals are the end.
-func whyEnded(last try, before run) string {
+func whyEnded(last try) string {
 	switch last.reason {
 	case "deadline_passed":
 		return "The time within which the provider wants a token renewed had passed. The approval has ended."

@@ -163,6 +163,11 @@ func (t *teller) end() {
 		tl.settle()
 		inOrder(tl.chapters)
 	}
+	for i, c := range t.rest {
+		if c.To.Before(c.From) { // the server's clock was set back
+			t.rest[i].To = c.From
+		}
+	}
 	inOrder(t.rest)
 }
 

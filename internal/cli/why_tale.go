@@ -51,7 +51,7 @@ func (tl *tale) issued(e client.Event, who string) {
 	if who != "" {
 		text += ", approved by " + who
 	}
-	text += "."
+	text = fullStop(text)
 	if unsettled {
 		text += " An answer that still came to the try before is kept aside and not used."
 	}
@@ -81,6 +81,9 @@ func (tl *tale) refreshed(e client.Event) {
 	}
 	if tl.good.n == 0 {
 		tl.good.first = e.Time
+		if before := len(tl.chapters); n > 1 && before > 0 {
+			tl.good.first = tl.chapters[before-1].To
+		}
 	}
 	tl.good.n += n
 	tl.good.last, tl.good.attempt = e.Time, attempt
@@ -92,7 +95,8 @@ func recovery(from string) string {
 		return "New tokens had come and could not be stored: our database could not be written, or this server stopped at that " +
 			"moment. They had been kept in the journal and were stored now. Nothing was lost."
 	}
-	return "Before the approval was given up, new tokens that had come too late and been kept aside were put in place."
+	return "The provider refused again. Before the approval was given up, new tokens that had come too late and been kept " +
+		"aside were put in place."
 }
 
 // failed takes in a renewal that failed.

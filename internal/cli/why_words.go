@@ -164,6 +164,9 @@ func sentences(texts ...string) string {
 	return b.String()
 }
 
+// fullStop ends a sentence, unless a name such as Anna P. has.
+func fullStop(text string) string { return strings.TrimSuffix(text, ".") + "." }
+
 // listed writes "a, b and c".
 func listed(words []string) string {
 	if len(words) < 2 {
