@@ -111,7 +111,7 @@ func TestRealAuthorizationServer(t *testing.T) {
 	}
 }
 
-// provider is a running node-oidc-provider.
+// provider is a running authorization server that nobody here wrote.
 type provider struct {
 	issuer string
 	mu     sync.Mutex
@@ -127,7 +127,7 @@ type providerEvent struct {
 	Detail    string `json:"detail"`
 }
 
-// startProvider starts the provider until the test ends.
+// startProvider starts node-oidc-provider until the test ends.
 func startProvider(t *testing.T, redirectURI string, life int) *provider {
 	t.Helper()
 	const folder = "oidc-provider"
@@ -136,16 +136,24 @@ func startProvider(t *testing.T, redirectURI string, life int) *provider {
 	}
 	cmd := exec.Command("node", "server.mjs", redirectURI, fmt.Sprint(life))
 	cmd.Dir = folder
+	return runProvider(t, cmd)
+}
+
+// runProvider runs a program that is an authorization server until the test
+// ends. It tells what happens, beginning with the address it listens at, and ends
+// with its standard input, however the test ends.
+func runProvider(t *testing.T, cmd *exec.Cmd) *provider {
+	t.Helper()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := cmd.StdinPipe() // it ends when this does, however the test ends
+	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("node is needed for the authorization server to test against: %v", err)
+		t.Fatalf("run the authorization server to test against: %v", err)
 	}
 	p := &provider{}
 	read := make(chan struct{})
@@ -166,7 +174,7 @@ func startProvider(t *testing.T, redirectURI string, life int) *provider {
 		<-read
 		_ = cmd.Wait()
 	})
-	eventually(t, time.Minute, "node-oidc-provider listens", func() bool { return p.count("listening", "") == 1 })
+	eventually(t, time.Minute, "the authorization server listens", func() bool { return p.count("listening", "") == 1 })
 	p.issuer = p.told()[0].Issuer
 	return p
 }
