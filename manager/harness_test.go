@@ -38,11 +38,14 @@ type kit struct {
 	apps       provider.Apps // app and those beside it
 	dir        string
 	net        *memnet.Listener
-	dial       func(context.Context, string, string) (net.Conn, error)
+	dial       dialer
 	ring       *seal.Ring
 	closeStack func()
 	stop       func()
 }
+
+// dialer makes connections, as [net.Dialer.DialContext] does.
+type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 
 type kitOptions struct {
 	oracle oracle.Options
@@ -52,10 +55,11 @@ type kitOptions struct {
 	real   bool                          // a real socket, for benchmarks; not in a bubble
 	// stopped leaves the engine to be started by the test.
 	stopped bool
-	also    []string         // names of further apps, at the same oracle
-	now     func() time.Time // our clock, if it is not the oracle's
-	log     slog.Handler     // what the manager says; nil discards
-	mirror  bool             // keep one beside the database
+	also    []string            // names of further apps, at the same oracle
+	now     func() time.Time    // our clock, if it is not the oracle's
+	log     slog.Handler        // what the manager says; nil discards
+	mirror  bool                // keep one beside the database
+	dial    func(dialer) dialer // stands between the sender and the network
 	front   func(oracle http.Handler) http.Handler
 }
 
@@ -89,6 +93,9 @@ func newKit(t testing.TB, o kitOptions) *kit {
 		listener, base, k.dial = real, "http://"+real.Addr().String(), nil
 	}
 	go srv.Serve(listener)
+	if o.dial != nil {
+		k.dial = o.dial(k.dial)
+	}
 	ring, err := seal.Ephemeral()
 	if err != nil {
 		t.Fatal(err)

@@ -2,10 +2,13 @@ package manager_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,6 +127,11 @@ func TestNothingButARefusalKillsAGrant(t *testing.T) {
 		"redirect":        {Status: 307, Header: http.Header{"Location": {"https://elsewhere.example/token"}}},
 		"server error":    {Status: 500, Body: `{"error":"server_error"}`},
 		"slow down":       {Status: 429, Header: http.Header{"Retry-After": {"30"}}},
+		"slow down until": {Status: 429, Header: http.Header{"Retry-After": {"Sat, 01 Jan 2000 01:05:10 GMT"}}}, // a bubble begins at midnight of that day
+		"wrong type":      {Status: 200, Header: http.Header{"Content-Type": {"image/png"}}, Body: "\x89PNG"},
+		"empty":           {Status: 200},
+		"half an answer":  {Status: 200, Body: `{"access_token":"at-half`},
+		"error inside":    {Status: 200, Body: `{"error":"server_error"}`},
 		"lost request":    {LoseRequest: true},
 		"silence":         {Before: time.Hour, LoseRequest: true},
 		"unknown error":   {Status: 400, Body: `{"error":"teapot"}`},
@@ -150,6 +158,62 @@ func TestNothingButARefusalKillsAGrant(t *testing.T) {
 		})
 	}
 }
+
+func TestANetworkThatFailsKillsNoGrant(t *testing.T) {
+	for name, failing := range map[string]func() (net.Conn, error){
+		"no such host": func() (net.Conn, error) {
+			return nil, &net.DNSError{Err: "no such host", Name: "id.example", IsNotFound: true}
+		},
+		"resolver times out": func() (net.Conn, error) {
+			return nil, &net.DNSError{Err: "timeout", Name: "id.example", IsTimeout: true}
+		},
+		"refused":         func() (net.Conn, error) { return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED} },
+		"no route":        func() (net.Conn, error) { return nil, &net.OpError{Op: "dial", Err: syscall.EHOSTUNREACH} },
+		"reset at once":   func() (net.Conn, error) { return &resetConn{}, nil },
+		"no descriptors":  func() (net.Conn, error) { return nil, &net.OpError{Op: "dial", Err: syscall.EMFILE} },
+		"bad certificate": func() (net.Conn, error) { return nil, x509.UnknownAuthorityError{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var broken atomic.Bool
+			o := kitOptions{oracle: oracle.Options{Rotation: oracle.FamilyKill}, dial: func(next dialer) dialer {
+				return func(ctx context.Context, network, addr string) (net.Conn, error) {
+					if broken.Load() {
+						return failing()
+					}
+					return next(ctx, network, addr)
+				}
+			}}
+			bubble(t, o, func(t *testing.T, k *kit) {
+				ref := k.adopt("cafe")
+				broken.Store(true)
+				k.sleep(time.Hour + 5*time.Minute)
+				if got := k.status(ref); got.State != grant.Degraded {
+					t.Errorf("it is %s/%s", got.State, got.Reason)
+				}
+				broken.Store(false)
+				k.sleep(30 * time.Second)
+				if h := k.token(ref); h.State != grant.Connected || !k.oracle.AccessValid(h.Token.AccessToken) {
+					t.Errorf("no recovery: %s", h.State)
+				}
+				if r := k.oracle.Report(); r.Sends != r.Rotations {
+					t.Errorf("%+v", r)
+				}
+			})
+		})
+	}
+}
+
+// resetConn is a connection that the other side has reset.
+type resetConn struct{ net.Conn }
+
+func (*resetConn) Read([]byte) (int, error)         { return 0, syscall.ECONNRESET }
+func (*resetConn) Write([]byte) (int, error)        { return 0, syscall.ECONNRESET }
+func (*resetConn) Close() error                     { return nil }
+func (*resetConn) SetDeadline(time.Time) error      { return nil }
+func (*resetConn) SetReadDeadline(time.Time) error  { return nil }
+func (*resetConn) SetWriteDeadline(time.Time) error { return nil }
+func (*resetConn) LocalAddr() net.Addr              { return &net.TCPAddr{} }
+func (*resetConn) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
 
 func TestOddAnswersKeepTheGrantAlive(t *testing.T) {
 	for name, edit := range map[string]func(map[string]any){
