@@ -25,7 +25,7 @@ type attempt struct {
 	began time.Time
 	// journaled is set when the answer is in the spool.
 	journaled bool
-	ans       oauth.Answer
+	ans       oauth.Answer // as soon as it is there
 }
 
 // attempt carries an open attempt to its end: it spends the slot, the spool room
@@ -59,7 +59,7 @@ func (a *attempt) rescue() {
 			e.c.Logger.Error("panic while rescuing a refresh; the attempt stays open", "grant", g.ID, "panic", fmt.Sprint(r))
 		}
 	}()
-	if a.journaled {
+	if a.ans.Status/100 == 2 { // in the journal or not
 		if done, err := e.recommitAnswer(context.WithoutCancel(e.life), g, a.ans); done && err == nil {
 			a.finish()
 			e.c.Changed(g)
@@ -162,6 +162,7 @@ func (a *attempt) send() (oauth.Answer, error) {
 			Params: oauth.RefreshParams(a.cred.RefreshToken),
 			Fresh:  app.Policy.Rotation.SingleUse(), Timeout: left,
 		})
+		a.ans = ans
 		_ = fault.Point("refresh.received")
 		if ans.Status >= 200 && ans.Status < 300 && len(ans.Body) > 0 {
 			if err := a.journal(ans); err != nil {
@@ -185,7 +186,7 @@ func (a *attempt) journal(ans oauth.Answer) error {
 		Kind: spool.Refresh, AttemptID: g.Attempt.ID, GrantID: g.ID, App: a.l.app.Name, Of: g.Attempt.Of,
 		SentAt: ans.SentAt, Status: ans.Status, Type: ans.ContentType, Body: ans.Body,
 	})
-	a.journaled, a.ans = err == nil, ans
+	a.journaled = err == nil
 	return err
 }
 
