@@ -39,6 +39,7 @@ type vendor struct {
 	port     string
 	lag      func() time.Duration // how long a request is on its way; nil: no time
 	rotation string
+	limit    int          // how many requests may be under way at once
 	front    http.Handler // stands between the wire and the server
 	app      *provider.App
 	net      *memnet.Listener
@@ -69,6 +70,7 @@ func newVendor(t testing.TB, name string, port int, o oracle.Options, policies .
 	if err != nil {
 		t.Fatal(err)
 	}
+	v.limit = v.app.Policy.InFlight()
 	return v
 }
 

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,6 +97,7 @@ func newWorld(t *testing.T, seed uint64, size tier, v variant, j *judge) *world 
 		if w.v.front != nil {
 			v.front = w.v.front(v.Server)
 		}
+		v.limit = cmp.Or(w.v.limit, v.limit)
 		s := newSky(seed, v, j)
 		v.SetFault(func(send oracle.Send) oracle.Fault {
 			j.sent(v, send)

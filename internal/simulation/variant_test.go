@@ -17,6 +17,7 @@ type variant struct {
 	asking  func(asking) asking
 	atKill  func(*world)
 	instead func(*world) // what happens
+	limit   int          // how many requests may be under way at a provider, if not as its policy says
 }
 
 // above is what the engine has for a store.

@@ -32,8 +32,8 @@ func (j *judge) log(v *vendor, kills []time.Time) {
 		}
 	}
 	for at, n := range lost {
-		if n > v.app.Policy.InFlight() {
-			j.object("I9", "the kill at %s cost %d grants at %s, whose policy allows %d requests under way", at.Format("02 15:04:05.000"), n, v.name, v.app.Policy.InFlight())
+		if n > v.limit {
+			j.object("I9", "the kill at %s cost %d grants at %s, whose policy allows %d requests under way", at.Format("02 15:04:05.000"), n, v.name, v.limit)
 		}
 	}
 }
@@ -58,7 +58,7 @@ func (j *judge) width(v *vendor, sends []oracle.Send) {
 	})
 	n := 0
 	for _, e := range edges {
-		if n += e.by; n > v.app.Policy.InFlight() {
+		if n += e.by; n > v.limit {
 			j.object("I11", "%d requests under way at %s", n, v.name)
 			return
 		}
