@@ -52,6 +52,11 @@ func (m *Manager) Create(ctx context.Context, n NewConnection) (c grant.Connecti
 	if n.Tokens != nil && n.Tokens.AccessToken.IsZero() && n.Tokens.RefreshToken.IsZero() {
 		return c, false, invalid(op, n.Ref.String(), "tokens: access_token and refresh_token are both empty; give at least one")
 	}
+	if n.Tokens != nil {
+		if _, err := app.Variables(n.Tokens.Variables); err != nil {
+			return c, false, invalid(op, n.Ref.String(), "tokens.variables: %v", err)
+		}
+	}
 	now := m.c.Now()
 	c = grant.Connection{
 		ID: grant.NewID(grant.ConnectionID, now), App: n.Ref.App, Key: n.Ref.Key, Name: n.Name, Tags: n.Tags,
@@ -212,7 +217,7 @@ func (m *Manager) revokeAtProvider(ctx context.Context, appName string, cred gra
 	if app == nil {
 		return fmt.Errorf("app %q is not configured any more", appName)
 	}
-	ep, err := app.Resolved(ctx, m.c.Sender)
+	ep, err := app.ResolvedFor(ctx, m.c.Sender, cred.Variables)
 	if err != nil {
 		return err
 	}

@@ -56,12 +56,12 @@ func (m *Manager) ReadLocations(ctx context.Context, ref grant.Ref) ([]grant.Loc
 func (m *Manager) readReach(ctx context.Context, app *provider.App, c grant.Connection, h held) error {
 	ctx, cancel := context.WithTimeout(ctx, discoverFor)
 	defer cancel()
-	ep, err := app.Resolved(ctx, m.c.Sender)
+	ep, err := app.ResolvedFor(ctx, m.c.Sender, h.cred.Variables)
 	if err != nil {
 		return err
 	}
 	reach, err := app.Recipe.Discover(ctx, provider.API{
-		Client: m.c.Sender.APIClient(h.cred.AccessToken, h.cred.TokenType, ep.API), Base: ep.API, Scope: h.cred.Scope,
+		Client: m.c.Sender.APIClient(h.cred.AccessToken, h.cred.TokenType, ep.API), Base: ep.API, Scope: h.cred.Scope, Variables: h.cred.Variables,
 	})
 	if err != nil {
 		return err

@@ -124,7 +124,10 @@ func (m *Manager) hold(ctx context.Context, grantID string, old *snapshot) (h he
 	g = old.anchored(g)
 	h = held{grant: g, cred: cred}
 	if app := m.c.Apps[g.App]; app != nil {
-		h.baseURL = app.Endpoints.API
+		// Without the connection's variables nobody knows where its API lives.
+		if ep, err := app.Endpoints.With(cred.Variables); err == nil {
+			h.baseURL = ep.API
+		}
 	}
 	h.until = m.cacheUntil(g)
 	return h, degraded, nil

@@ -22,7 +22,7 @@ import (
 type initCmd struct {
 	Dir         string   `placeholder:"DIR" default:"." help:"Folder to write to; made if it does not exist."`
 	App         string   `placeholder:"NAME" help:"What to call the app, like k-series."`
-	Provider    string   `placeholder:"NAME" help:"lightspeed-k, lightspeed-k-v1 or generic."`
+	Provider    string   `placeholder:"NAME" help:"lightspeed-k, lightspeed-k-v1, lightspeed-r, lightspeed-x or generic."`
 	Environment string   `placeholder:"ENV" help:"production, trial or sandbox."`
 	ClientID    string   `placeholder:"ID" help:"Client id that the provider gave you."`
 	Scope       []string `placeholder:"SCOPE" help:"Scope to ask merchants for; may be repeated."`
@@ -95,7 +95,7 @@ func (c *initCmd) ask(s *session) (secret string, err error) {
 	names := slices.Sorted(maps.Keys(builtin.Recipes()))
 	q.ask(&c.Provider, "Provider ("+strings.Join(names, ", ")+")", "lightspeed-k")
 	q.ask(&c.Environment, "Environment (production, trial, sandbox)", c.defaultEnvironment())
-	q.ask(&c.App, "Name of the app", strings.TrimPrefix(strings.ReplaceAll(c.Provider, "lightspeed-k", "k-series"), "lightspeed-"))
+	q.ask(&c.App, "Name of the app", c.defaultApp())
 	defaultID := ""
 	if c.Environment == "sandbox" {
 		defaultID = "devp-v2-demo-evergrant"
@@ -109,10 +109,7 @@ func (c *initCmd) ask(s *session) (secret string, err error) {
 	}
 	q.ask(&c.PublicURL, "Address merchants reach this server at", "http://localhost:8420")
 	if len(c.Scope) == 0 {
-		c.Scope = []string{"financial-api", "orders-api", "offline_access"}
-		if c.Provider == "generic" {
-			c.Scope = []string{"openid", "offline_access"}
-		}
+		c.Scope = c.defaultScopes()
 	}
 	switch {
 	case q.err != nil:
@@ -123,6 +120,28 @@ func (c *initCmd) ask(s *session) (secret string, err error) {
 		return "", nil
 	}
 	return readSecret(s)
+}
+
+// defaultApp names the app after Lightspeed's series.
+func (c *initCmd) defaultApp() string {
+	series, ok := strings.CutPrefix(c.Provider, "lightspeed-")
+	if !ok || series == "" {
+		return c.Provider
+	}
+	return series[:1] + "-series" + series[1:]
+}
+
+// defaultScopes are enough to read who connected and what was sold.
+func (c *initCmd) defaultScopes() []string {
+	switch c.Provider {
+	case "generic":
+		return []string{"openid", "offline_access"}
+	case "lightspeed-r":
+		return []string{"employee:register_read"}
+	case "lightspeed-x":
+		return []string{"outlets:read", "retailer:read", "payment_types:read", "sales:read"}
+	}
+	return []string{"financial-api", "orders-api", "offline_access"}
 }
 
 func (c *initCmd) defaultEnvironment() string {

@@ -12,6 +12,7 @@ type Lifetimes struct {
 	Ended       bool          // the stated life is 0 or less
 	Hint        time.Duration // what the token says of its own life, if nobody else does; 0 if nothing
 	Before      time.Duration // how long the credentials before these were taken to live; 0 if there were none
+	Repeated    time.Time     // if this is the access token there was already, when that was to end; else zero
 	RefreshLife time.Duration // as stated; 0 if not, which does not mean dead
 	HasRefresh  bool          // whether there is a refresh token at all
 	ConsentAt   time.Time     // when the user approved
@@ -46,6 +47,15 @@ func (p Policy) Schedule(id string, l Lifetimes) Times {
 	idle := t.DeadlineAt
 	if p.RefreshAbsolute > 0 && !l.ConsentAt.IsZero() {
 		t.DeadlineAt = earliest(t.DeadlineAt, l.ConsentAt.Add(p.RefreshAbsolute))
+	}
+
+	if l.Repeated.After(l.AskedAt) {
+		// A provider that answers with the token there is, such as R-Series' older
+		// server, prolongs nothing, whatever it states; before the end there is
+		// nothing new to be had.
+		t.ExpiresAt = earliest(t.ExpiresAt, l.Repeated)
+		t.DueAt = latest(t.ExpiresAt, l.AskedAt.Add(max(LeastGap, p.spacing())))
+		return t
 	}
 
 	window := p.window(life)

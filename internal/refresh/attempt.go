@@ -141,7 +141,7 @@ var errLate = errors.New("this process stood still for too long after it had dec
 func (a *attempt) send() (oauth.Answer, error) {
 	e, app := a.l.e, a.l.app
 	ctx := context.WithoutCancel(e.life)
-	ep, err := app.Resolved(ctx, e.c.Sender)
+	ep, err := app.ResolvedFor(ctx, e.c.Sender, a.cred.Variables)
 	if err != nil {
 		return oauth.Answer{}, fmt.Errorf("find the token endpoint: %w", err)
 	}
@@ -258,10 +258,14 @@ func (e *Engine) renewal(p grant.Policy, g grant.Grant, old grant.Credential, to
 	if cred.Scope == "" {
 		cred.Scope = g.Scope // section 5.1: unchanged
 	}
-	times := p.Schedule(g.ID, grant.Lifetimes{
+	l := grant.Lifetimes{
 		AskedAt: sentAt, AccessLife: tok.ExpiresIn, Ended: tok.Ended, Hint: oauth.JWTLife(tok.AccessToken, sentAt),
 		Before: g.Life(), RefreshLife: tok.RefreshExpiresIn, HasRefresh: !cred.RefreshToken.IsZero(), ConsentAt: g.ConsentAt,
-	})
+	}
+	if tok.AccessToken == old.AccessToken {
+		l.Repeated = g.ExpiresAt
+	}
+	times := p.Schedule(g.ID, l)
 	cred.ExpiresAt = times.ExpiresAt
 	plain, err := cred.Plaintext()
 	if err != nil {

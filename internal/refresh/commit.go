@@ -177,7 +177,7 @@ func (a *attempt) revokeIfDisconnected(tok oauth.Token) {
 	if err != nil && !errors.Is(err, store.ErrNotFound) || err == nil && g.Status.State != grant.Disconnected {
 		return
 	}
-	ep, err := a.l.app.Resolved(ctx, e.c.Sender)
+	ep, err := a.l.app.ResolvedFor(ctx, e.c.Sender, a.cred.Variables)
 	if err != nil || ep.Revoke == "" {
 		return
 	}

@@ -9,7 +9,7 @@ import (
 // Recipes returns the built-in recipes by name. The map is the caller's.
 func Recipes() map[string]provider.Recipe {
 	m := make(map[string]provider.Recipe)
-	for _, r := range []provider.Recipe{lightspeed.K(), lightspeed.K1(), provider.Generic()} {
+	for _, r := range []provider.Recipe{lightspeed.K(), lightspeed.K1(), lightspeed.R(), lightspeed.X(), provider.Generic()} {
 		m[r.Name] = r
 	}
 	return m
