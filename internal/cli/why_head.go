@@ -80,7 +80,7 @@ func probably(reason string) string {
 
 // nextStep is the command or the sentence a story ends with.
 func nextStep(c client.Connection) string {
-	lost := ended(c)
+	gone := ended(c)
 	switch {
 	case c.ActBy == "merchant", len(c.Flags) > 0:
 		return "evergrant link create " + c.Ref
@@ -90,10 +90,8 @@ func nextStep(c client.Connection) string {
 		return "correct apps." + c.App + ".client_id or client_secret and restart the server"
 	case c.ActBy == "operator":
 		return "read the server's log"
-	case len(lost) > 0 && foreign(lost[0].Identity.Name) != "":
-		return "evergrant link create " + c.Ref + ", for " + foreign(lost[0].Identity.Name) + " to log in again"
-	case len(lost) > 0:
-		return "evergrant link create " + c.Ref + ", for the one whose approval ended"
+	case len(gone) > 0:
+		return "evergrant link create " + c.Ref + ", for " + person(gone[0], c.Grants) + " to log in again"
 	case c.State == "degraded":
 		return "wait; evergrant token " + c.Ref + " works as long as the token it holds does"
 	}
@@ -122,8 +120,8 @@ func (a account) facts(proofs map[string][]try) []fact {
 		}
 		if live(c.State) {
 			why = probably(g.Reason)
-			add("ended", fmt.Sprintf("%s on %s (%s), reason %s; what only this approval reached is out of reach",
-				approval(g), a.when.full(g.Since), span(a.now.Sub(g.Since)), g.Reason))
+			facts = append(facts, fact{"ended", fmt.Sprintf("%s on %s (%s), reason %s; what only this approval reached is out of reach",
+				approval(g), a.when.full(g.Since), span(a.now.Sub(g.Since)), g.Reason), grantID(g)})
 		}
 		for _, tr := range proofs[g.ID] {
 			facts = append(facts, fact{"evidence", tr.evidence(a.when), tryID(tr.id)})
@@ -170,6 +168,28 @@ func tryID(id string) string {
 		return ""
 	}
 	return "(try " + id + ")"
+}
+
+// person names who gave a grant, if the name is nobody else's.
+func person(g client.Grant, among []client.Grant) string {
+	name := foreign(g.Identity.Name)
+	for _, other := range among {
+		if other.ID != g.ID && foreign(other.Identity.Name) == name {
+			name = ""
+		}
+	}
+	if name == "" {
+		return "the one whose approval ended"
+	}
+	return name
+}
+
+// grantID is what tells a grant from another of the same name.
+func grantID(g client.Grant) string {
+	if foreign(g.Identity.Name) == "" {
+		return "" // it is called by its id
+	}
+	return "(" + g.ID + ")"
 }
 
 // approval names a grant by who gave it.

@@ -170,7 +170,7 @@ func (r run) text(when calendar, before run) string {
 	phrase := map[cause]string{
 		misconfigured: "the provider refused our client id or secret",
 		throttled:     "the provider asked us to come back later",
-		unclear:       "the provider answered with an error of its own instead of new tokens",
+		unclear:       "the provider answered with " + r.answered(),
 		unsent:        "the request could not be sent",
 		noKey:         "the key that opens our stored tokens was not available, so nothing was sent",
 	}[last.cause] + r.details()
@@ -182,9 +182,20 @@ func (r run) text(when calendar, before run) string {
 	return fmt.Sprintf("%s%s: %d tries.", phrase, r.lasting(when), len(r))
 }
 
+// answered is what a provider answers that neither grants nor refuses.
+func (r run) answered() string {
+	if slices.ContainsFunc(r, func(tr try) bool { return tr.code != "" || tr.status >= 300 }) {
+		return "an error of its own instead of new tokens"
+	}
+	return "something that is neither new tokens nor a refusal"
+}
+
 // lasting is how long a part of a run went on.
 func (r run) lasting(when calendar) string {
 	from, to := r[0].from, r.last().at
+	if to.Sub(from) < time.Second {
+		return " within a second"
+	}
 	return fmt.Sprintf(" until %s (%s)", when.near(to, from), span(to.Sub(from)))
 }
 

@@ -491,7 +491,7 @@ Next: evergrant link create cafe_nord@k-series
 Café Nord (cafe_nord@k-series) works, but 1 of its 2 approvals ended.
   since     21 Nov 2026 10:00:00 +01:00 (4 hours), reason ok
   ended     Ben K.'s approval on 21 Nov 2026 14:02:20 +01:00 (37 minutes), reason refresh_rejected;
-            what only this approval reached is out of reach
+            what only this approval reached is out of reach (grant_01M80000000000000000000002)
   evidence  21 Nov 2026 14:02:10 +01:00 refused (invalid_grant) (try att_01M80000000000000000000001)
             21 Nov 2026 14:02:20 +01:00 refused (invalid_grant) (try att_01M80000000000000000000002)
   probably  access was removed at the provider, or the person who connected has left
@@ -532,8 +532,8 @@ What happened to Anna P.'s approval of 21 Nov 2026 10:00:00 +01:00
   21 Nov 2026, +01:00
     10:00:00  Connected, approved by Anna P.
     14:15:00  Renewed.
-    14:39:58  A renewal is under way. If no answer comes, that is settled at 14:40:18.
-              (try att_01M80000000000000000000005)
+    14:39:58  A renewal was begun, and no answer is here yet. If none comes, that is settled at
+              14:40:18. (try att_01M80000000000000000000005)
 
 Next: evergrant token cafe_nord@k-series
 `,

@@ -192,14 +192,14 @@ func (tl *tale) open(g client.Grant) {
 	if open == nil || tl.heard(open.ID) {
 		return
 	}
-	text := "A renewal is under way."
+	text := "A renewal was begun, and no answer is here yet."
 	if open.Kind == "resend" {
-		text = "The same token is being sent once more, because nobody knows what became of the try before."
+		text = "The same token was sent once more, because nobody knows what became of the try before, and no answer is here yet."
 	}
 	if at := open.BarrierAt; at.After(tl.t.now) {
-		text += fmt.Sprintf(" If no answer comes, that is settled at %s.", tl.t.when.near(at, open.OpenedAt))
+		text += fmt.Sprintf(" If none comes, that is settled at %s.", tl.t.when.near(at, open.OpenedAt))
 	} else {
-		text += " If no answer came, that is settled next."
+		text += " If none comes, that is settled next."
 	}
 	tl.settle()
 	tl.add(chapter{From: open.OpenedAt, To: open.OpenedAt, What: aboutOpen, Text: text, Tries: 1, Attempt: ownID(open.ID)})

@@ -182,3 +182,25 @@ func checkStory(t rapid.TB, a account) {
 		t.Errorf("as JSON: %v: %s", err, raw)
 	}
 }
+
+func TestTheNextStepNamesWhoHasToLogInAgain(t *testing.T) {
+	named := func(n int, name, state string) client.Grant {
+		return client.Grant{ID: testID("grant", n), State: state, Identity: client.Identity{Name: name}}
+	}
+	const over = "needs_reauthorization"
+	for name, c := range map[string]struct {
+		grants []client.Grant
+		want   string
+	}{
+		"by name":                      {[]client.Grant{named(1, "Anna", "connected"), named(2, "Ben", over)}, "Ben"},
+		"not by a name of several":     {[]client.Grant{named(1, "Nord", "connected"), named(2, "Nord", over)}, "the one whose approval ended"},
+		"not by a name that is no one": {[]client.Grant{named(1, "Anna", "connected"), named(2, "", over)}, "the one whose approval ended"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := nextStep(cafe("connected", "ok", "10:00:00", c.grants...))
+			if want := "evergrant link create cafe_nord@k-series, for " + c.want + " to log in again"; got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		})
+	}
+}

@@ -84,12 +84,9 @@ func (t *teller) sections() []section {
 
 // about is the section about a grant.
 func (t *teller) about(g client.Grant, story []chapter) section {
-	s := section{title: "What happened to " + approval(g), story: story}
+	s := section{title: "What happened to " + approval(g), tail: grantID(g), story: story}
 	if !g.ConsentAt.IsZero() {
 		s.title += " of " + t.when.full(g.ConsentAt)
-	}
-	if foreign(g.Identity.Name) != "" {
-		s.tail = "(" + g.ID + ")"
 	}
 	return s
 }
