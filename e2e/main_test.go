@@ -45,9 +45,15 @@ func run(m *testing.M) int {
 // d is a bound for a machine under load, not a claim about speed.
 func eventually(t *testing.T, d time.Duration, what string, cond func() bool) {
 	t.Helper()
+	every(t, 20*time.Millisecond, d, what, cond)
+}
+
+// every is eventually for conditions that cost something to look at.
+func every(t *testing.T, pace, d time.Duration, what string, cond func() bool) {
+	t.Helper()
 	deadline := time.NewTimer(d)
 	defer deadline.Stop()
-	poll := time.NewTicker(20 * time.Millisecond)
+	poll := time.NewTicker(pace)
 	defer poll.Stop()
 	for !cond() {
 		select {

@@ -27,133 +27,68 @@ var faulty = sync.OnceValues(func() (string, error) {
 	return path, err
 })
 
-// step is a durable step of a refresh, or the gap beside one, at which
-// everything that can go wrong is made to go wrong.
-type step struct {
-	name  string
-	point string // as in EVERGRANT_FAULT, without its action
-	with  string // faults that lead there
-	first string // the fault an earlier process died of, if the step is its successor's
-
-	// trouble is how the provider answers the first request, if not well.
-	trouble oracle.Fault
-	// lost: the tokens that the provider issued are gone when the fault has
-	// happened, whatever it is; killed: when it ends the process.
-	lost, killed bool
-	// cannot are the actions that make no sense here.
-	cannot []string
-}
-
-// A commit is tried five times before its token is served from the journal, and
-// goes on in the background: seven failures let the second of those succeed.
-var unwritable = strings.Join([]string{
-	"refresh.before-commit=error@1", "refresh.before-commit=error@2", "refresh.before-commit=error@3", "refresh.before-commit=error@4",
-	"refresh.before-commit=error@5", "refresh.before-commit=error@6", "refresh.before-commit=error@7",
-}, ",")
-
-var steps = []step{
-	{name: "before a claim", point: "refresh.before-claim"},
-	{name: "before the COMMIT of a claim", point: "refresh.before-claim>store.before-commit"},
-	{name: "after the COMMIT of a claim", point: "refresh.before-claim>store.committed", cannot: []string{"error"}},
-	{name: "claimed", point: "refresh.claimed"},
-	{name: "before sending", point: "refresh.before-send"},
-	{name: "answer received", point: "refresh.received", killed: true, cannot: []string{"error"}},
-	{name: "before the journal is written", point: "spool.before-write", killed: true},
-	{name: "journal written", point: "spool.written"},
-	{name: "before a commit", point: "refresh.before-commit"},
-	{name: "before the COMMIT of a commit", point: "refresh.before-commit>store.before-commit"},
-	{name: "after the COMMIT of a commit", point: "refresh.before-commit>store.committed", cannot: []string{"error"}},
-	{name: "committed", point: "refresh.committed"},
-	{name: "before the journal is marked", point: "spool.before-done"},
-
-	{name: "store down, before the journal is flushed", with: unwritable, point: "spool.before-sync"},
-	{name: "store down, journal flushed", with: unwritable, point: "spool.synced"},
-	{name: "store down, before the journal is written", with: unwritable, point: "spool.before-write", killed: true, cannot: []string{"pause"}},
-	{name: "store down, journal cannot be written", with: unwritable + ",spool.before-write=error@2", point: "spool.before-write", cannot: []string{"kill", "pause"}},
-
-	{name: "provider fails, before settling", trouble: failing, point: "refresh.before-settle"},
-	{name: "provider fails, before the COMMIT of settling", trouble: failing, point: "refresh.before-settle>store.before-commit"},
-	{name: "provider fails, after the COMMIT of settling", trouble: failing, point: "refresh.before-settle>store.committed", cannot: []string{"error"}},
-	{name: "provider fails, settled", trouble: failing, point: "refresh.settled"},
-
-	{name: "answer cut off, before settling", trouble: oracle.Fault{LoseAnswer: true}, point: "refresh.before-settle", lost: true},
-	{name: "answer cut off, settled", trouble: oracle.Fault{LoseAnswer: true}, point: "refresh.settled", lost: true},
-
-	{name: "answer unusable, before parking", trouble: unusable, point: "refresh.before-park", lost: true},
-	{name: "answer unusable, before the COMMIT of parking", trouble: unusable, point: "refresh.before-park>store.before-commit", lost: true},
-	{name: "answer unusable, parked", trouble: unusable, point: "refresh.parked", lost: true},
-
-	{name: "recovering, before a commit", first: "spool.written=kill", point: "refresh.before-commit", cannot: []string{"error"}},
-	{name: "recovering, before its COMMIT", first: "spool.written=kill", point: "refresh.before-commit>store.before-commit", cannot: []string{"error"}},
-	{name: "recovering, committed", first: "spool.written=kill", point: "refresh.committed", cannot: []string{"error"}},
-	{name: "recovering, before the journal is marked", first: "spool.written=kill", point: "spool.before-done", cannot: []string{"error"}},
-	{name: "recovering what was committed, before the journal is marked", first: "refresh.committed=kill", point: "spool.before-done", cannot: []string{"error"}},
-}
-
-var (
-	failing  = oracle.Fault{Status: 500, Body: "out of order"}
-	unusable = oracle.Fault{Edit: func(answer map[string]any) { delete(answer, "access_token") }}
-)
-
 // TestMatrix makes everything go wrong at every durable step of a refresh, under
-// every rotation policy: the process dies as by kill -9, an operation fails, or
-// the process stops for longer than a request may take. Each case is a server of
-// its own with one grant, which must come back to life by itself; where the
-// oracle proves that the provider's answer was gone with the process, and using
-// a token again is refused, it must be given up instead.
+// every rotation policy. Each case is a server of its own with one grant, which
+// must come back to life by itself; where the oracle proves that the provider's
+// answer was gone with the process, and using a token again is refused, it must
+// be given up instead.
 func TestMatrix(t *testing.T) {
 	program, err := faulty()
 	if err != nil {
 		t.Fatal(err)
 	}
+	var all []*cell
 	for _, policy := range []string{oracle.FamilyKill, oracle.Strict, oracle.Grace, oracle.RetireOnUse} {
-		t.Run(policy, func(t *testing.T) {
-			t.Parallel()
-			var m matrix
-			for _, s := range steps {
-				for _, action := range []string{"kill", "error", "pause"} {
-					if !slices.Contains(s.cannot, action) {
-						m = append(m, &cell{step: s, action: action, policy: policy})
-					}
+		for _, s := range steps {
+			for _, action := range actions {
+				if !slices.Contains(s.cannot, action) {
+					all = append(all, &cell{step: s, action: action, policy: policy})
 				}
 			}
-			m.run(t, program)
-		})
+		}
+	}
+	together(t, all, func(t *testing.T, c *cell) { c.run(t, program) })
+	for _, policy := range []string{oracle.FamilyKill, oracle.Strict, oracle.Grace, oracle.RetireOnUse} {
+		cases, rotations, sends, lost := 0, 0, 0, 0
+		for _, c := range all {
+			if c.policy != policy || c.oracle == nil {
+				continue
+			}
+			r := c.oracle.Report()
+			cases, rotations, sends = cases+1, rotations+r.Rotations, sends+r.Sends
+			if c.lost {
+				lost++
+			}
+		}
+		t.Logf("%s: %d cases, %d rotations, %d sends, %d grants lost, each with proof", policy, cases, rotations, sends, lost)
 	}
 }
 
-// matrix is the cases of one policy. They go through their phases together, so
-// that all wait at once for what takes its time.
-type matrix []*cell
+// atOnce is how many cases run at the same time. Most of them wait: for a request
+// to be given up, a stopped process to go on, a probe to be due.
+const atOnce = 128
+
+// together runs each case as a test of its own, many at once.
+func together[C fmt.Stringer](t *testing.T, cases []C, run func(*testing.T, C)) {
+	t.Helper()
+	var all sync.WaitGroup
+	room := make(chan struct{}, atOnce)
+	for _, c := range cases {
+		room <- struct{}{}
+		all.Go(func() {
+			defer func() { <-room }()
+			t.Run(c.String(), func(t *testing.T) { run(t, c) })
+		})
+	}
+	all.Wait()
+}
+
+// glance is how often a case asks its server how things are: so many ask at once
+// that it is what the matrix costs most.
+const glance = 250 * time.Millisecond
 
 // stopped is how long a stopped process stays so: longer than a request may take.
 const stopped = 11 * time.Second
-
-func (m matrix) run(t *testing.T, program string) {
-	t.Helper()
-	for _, c := range m {
-		c.begin(t, program)
-	}
-	for _, c := range m {
-		c.strike()
-	}
-	for _, c := range m {
-		c.resume()
-	}
-	for _, c := range m {
-		c.settle()
-	}
-	rotations, sends, lost := 0, 0, 0
-	for _, c := range m {
-		c.judge()
-		r := c.oracle.Report()
-		rotations, sends = rotations+r.Rotations, sends+r.Sends
-		if c.lost {
-			lost++
-		}
-	}
-	t.Logf("%d cases: %d rotations, %d sends, %d grants lost, each with proof", len(m), rotations, sends, lost)
-}
 
 // cell is one case: one step, one action, one policy.
 type cell struct {
@@ -164,14 +99,37 @@ type cell struct {
 	oracle *judge
 	server *server
 	struck time.Time
+	dead   bool // the process did not survive
 	stuck  bool // neither renewed nor given up
 	lost   bool
 }
 
-func (c *cell) String() string { return fmt.Sprintf("%s: %s (%s)", c.name, c.action, c.point) }
+func (c *cell) run(t *testing.T, program string) {
+	c.begin(t, program)
+	c.strike()
+	c.settle()
+	c.judge()
+}
 
+func (c *cell) String() string { return fmt.Sprintf("%s/%s: %s", c.policy, c.name, c.action) }
+
+// fault is what happens, as in EVERGRANT_FAULT.
 func (c *cell) fault() string {
 	spec := c.point + "=" + c.action
+	switch c.action {
+	case "stop":
+		spec = c.point + "=pause"
+	case "down":
+		after, at, chained := strings.Cut(c.point, ">")
+		switch {
+		case !chained:
+			spec = c.point + ">store.before-commit=error@1+3s"
+		case at == "store.before-commit":
+			spec = c.point + "=error@1+3s"
+		default: // after one COMMIT: the next one
+			spec = after + ">store.before-commit=error@2+3s"
+		}
+	}
 	if c.with != "" {
 		spec += "," + c.with
 	}
@@ -206,7 +164,7 @@ func (c *cell) begin(t *testing.T, program string) {
 	c.server.CloseIdleConnections()
 }
 
-// strike waits until the fault has happened.
+// strike waits until the fault has happened, and goes on from there.
 func (c *cell) strike() {
 	c.t.Helper()
 	if c.first != "" {
@@ -214,18 +172,41 @@ func (c *cell) strike() {
 		c.server.env = []string{"EVERGRANT_FAULT=" + c.fault()}
 		c.server.launch()
 	}
-	point := c.point[strings.Index(c.point, ">")+1:]
-	line := fmt.Appendf(nil, "fault: %s=%s\n", point, c.action)
-	eventually(c.t, time.Minute, c.String(), func() bool { return bytes.Contains(c.server.logged(), line) })
+	spec := c.fault()
+	if c.with != "" {
+		spec = strings.TrimSuffix(spec, ","+c.with)
+	}
+	point, action, _ := strings.Cut(spec[strings.Index(spec, ">")+1:], "=")
+	action, _, _ = strings.Cut(action, "@")
+	line := fmt.Appendf(nil, "fault: %s=%s\n", point, action)
+	pace := 20 * time.Millisecond
+	if c.action == "down" {
+		pace = glance
+	}
+	every(c.t, pace, time.Minute, "the fault", func() bool {
+		if c.action == "down" && c.renewed() {
+			_, _ = c.server.Refresh(c.t.Context(), ref(1)) // nothing was left to be written
+		}
+		return bytes.Contains(c.server.logged(), line)
+	})
 	c.struck = time.Now()
 	c.server.env = nil
 	switch c.action {
 	case "kill":
 		c.died()
+		c.dead = true
 		c.server.start()
-	case "pause":
-		eventually(c.t, time.Minute, c.String(), func() bool { return c.server.state() == "T" })
+	case "panic":
+		c.survive()
+	case "pause", "stop":
+		c.resume()
 	}
+}
+
+// renewed reports whether the grant is there and was renewed.
+func (c *cell) renewed() bool {
+	all, err := c.server.Grants(c.t.Context(), ref(1))
+	return err == nil && len(all) == 1 && all[0].Seq > 0
 }
 
 // died waits for the end of a process that kills itself.
@@ -235,23 +216,45 @@ func (c *cell) died() {
 	case <-c.server.exited:
 		c.server.process = nil
 	case <-time.After(time.Minute):
-		c.t.Fatalf("%s: the process lives on", c)
+		c.t.Fatal("the process lives on")
 	}
 }
 
-// resume lets a stopped process go on after a while.
+// survive waits for what becomes of a panic, and starts another process if it
+// was the end of this one.
+func (c *cell) survive() {
+	c.t.Helper()
+	eventually(c.t, time.Minute, "the panic is over", func() bool {
+		select {
+		case <-c.server.exited:
+			c.server.process, c.dead = nil, true
+			return true
+		default:
+			return bytes.Contains(c.server.logged(), []byte(`"panic":"fault at `))
+		}
+	})
+	if c.dead {
+		c.server.start()
+	}
+}
+
+// resume lets a stopped process go on after a while, or ends it as it stands.
 func (c *cell) resume() {
 	c.t.Helper()
-	if c.action != "pause" {
-		return
-	}
+	eventually(c.t, time.Minute, "the process stands still", func() bool { return c.server.state() == "T" })
 	left := time.NewTimer(time.Until(c.struck.Add(stopped)))
 	defer left.Stop()
 	<-left.C
-	if err := c.server.process.Process.Signal(syscall.SIGCONT); err != nil {
-		c.t.Fatalf("%s: %v", c, err)
+	if c.action == "stop" {
+		c.server.kill()
+		c.dead = true
+		c.server.start()
+		return
 	}
-	eventually(c.t, time.Minute, "ready again after "+c.String(), func() bool { return c.server.answers("/readyz") })
+	if err := c.server.process.Process.Signal(syscall.SIGCONT); err != nil {
+		c.t.Fatal(err)
+	}
+	eventually(c.t, time.Minute, "ready again", func() bool { return c.server.answers("/readyz") })
 }
 
 // settle waits until the grant is renewed or given up.
@@ -261,7 +264,7 @@ func (c *cell) settle() {
 	var g client.Grant
 	patience := time.NewTimer(time.Until(c.struck.Add(stopped + time.Minute)))
 	defer patience.Stop()
-	poll := time.NewTicker(50 * time.Millisecond)
+	poll := time.NewTicker(glance)
 	defer poll.Stop()
 	for {
 		g = c.server.grant(ref(1))
@@ -271,8 +274,8 @@ func (c *cell) settle() {
 		select {
 		case <-poll.C:
 		case <-patience.C:
-			c.t.Errorf("%s: the grant is neither renewed nor given up; it is %s (%s), due at %v\n%s\n%s",
-				c, g.State, g.Reason, g.DueAt, c.sends(), tail(c.server.logged()))
+			c.t.Errorf("the grant is neither renewed nor given up; it is %s (%s), due at %v\n%s\n%s",
+				g.State, g.Reason, g.DueAt, c.sends(), tail(c.server.logged()))
 			c.stuck = true
 			return
 		}
@@ -288,30 +291,30 @@ func (c *cell) judge() {
 	}
 	r := c.oracle.Report()
 	if r.Overlaps != 0 || r.TwoLate != 0 || r.Unknown != 0 || wentBack(c.oracle.Sends()) != 0 {
-		t.Errorf("%s: the provider saw %+v, %d tokens after their successors", c, r, wentBack(c.oracle.Sends()))
+		t.Errorf("the provider saw %+v, %d tokens after their successors", r, wentBack(c.oracle.Sends()))
 	}
 	single := c.policy == oracle.Strict || c.policy == oracle.FamilyKill
-	want := single && (c.step.lost || c.killed && c.action == "kill")
+	want := single && (c.step.lost || c.killed && c.dead)
 	if c.lost != want {
-		t.Errorf("%s: lost is %v, want %v\n%s\n%s", c, c.lost, want, c.sends(), tail(c.server.logged()))
+		t.Errorf("lost is %v, want %v\n%s\n%s", c.lost, want, c.sends(), tail(c.server.logged()))
 	}
 	if _, proven := c.oracle.Cut(business(1)); single && c.lost != proven {
-		t.Errorf("%s: lost is %v, and that the provider's answer did not arrive is %v\n%s", c, c.lost, proven, c.sends())
+		t.Errorf("lost is %v, and that the provider's answer did not arrive is %v\n%s", c.lost, proven, c.sends())
 	}
 	if c.lost {
 		return
 	}
 	token, err := c.server.Token(t.Context(), ref(1), nil)
 	if err != nil {
-		t.Errorf("%s: renewed and no token: %v", c, err)
+		t.Errorf("renewed and no token: %v", err)
 		return
 	}
 	if !c.oracle.AccessValid(token.AccessToken) {
-		t.Errorf("%s: the token served does not work", c)
+		t.Error("the token served does not work")
 	}
 	// Another refresh begins only if no attempt was left open.
 	var res []client.RefreshedGrant
-	eventually(t, time.Minute, "another refresh after "+c.String(), func() bool {
+	every(t, glance, time.Minute, "another refresh", func() bool {
 		res, err = c.server.Refresh(t.Context(), ref(1))
 		return err == nil && len(res) == 1 && res[0].Refreshed
 	})
