@@ -96,7 +96,11 @@ func TestLayers(t *testing.T) {
 		"internal/config": {[]string{"internal/access", "internal/connect", "internal/grant", "internal/oauth", "internal/seal",
 			"internal/secret", "provider", "provider/builtin"}, "a configuration is read, not run"},
 		"internal/store/mirror": {[]string{"internal/grant", "internal/store"}, store},
-		"internal/store/sqlite": {[]string{"internal/access", "internal/fault", "internal/grant", "internal/store"}, store},
+		"internal/store/sqlite": {[]string{"internal/access", "internal/fault", "internal/grant", "internal/store",
+			"internal/store/eventid"}, store},
+		"internal/store/postgres": {[]string{"internal/access", "internal/fault", "internal/grant", "internal/secret", "internal/store",
+			"internal/store/eventid"}, store},
+		"internal/store/eventid": {[]string{"internal/grant"}, "numbering the log needs no store"},
 		"client":                {[]string{"."}, "importing the client must not pull in a database driver or the engine"},
 		".":                     {nil, "the root package is the words every importer needs"},
 		"sandbox":               {nil, "the sandbox judges the engine, so it shares no code with it"},
@@ -136,7 +140,7 @@ func TestFaultsDoNotShip(t *testing.T) {
 
 // isHelper reports packages that exist for tests.
 func isHelper(rel string) bool {
-	return slices.Contains([]string{"internal/oracle", "internal/memnet", "internal/store/storetest", "internal/api/apitest", "internal/deptest", "internal/model", "internal/simulation", "e2e"}, rel)
+	return slices.Contains([]string{"internal/oracle", "internal/memnet", "internal/pgtest", "internal/store/storetest", "internal/api/apitest", "internal/deptest", "internal/model", "internal/simulation", "e2e"}, rel)
 }
 
 func TestProductionImportsNoTestHelper(t *testing.T) {
@@ -179,14 +183,14 @@ func TestWhatImportersPay(t *testing.T) {
 	}
 }
 
-func TestOneDatabaseDriverHasOneHome(t *testing.T) {
+func TestDatabaseDriversHaveOneHome(t *testing.T) {
 	for path, p := range list(t) {
 		rel, ok := ours(path)
-		if !ok || rel == "internal/store/sqlite" || rel == "internal/store/mirror" {
+		if !ok || under(rel, "internal/store") || isHelper(rel) {
 			continue
 		}
 		for _, imp := range p.Imports {
-			if under(imp, "modernc.org/sqlite") || imp == "database/sql" {
+			if under(imp, "modernc.org/sqlite") || under(imp, "github.com/jackc/pgx/v5") || imp == "database/sql" {
 				t.Errorf("%s imports %s: SQL lives below internal/store", rel, imp)
 			}
 		}

@@ -258,26 +258,12 @@ func effective(unhealthy map[string]grant.Reason) (state, reason string, args []
 		[]any{jsonColumn{unhealthy}}
 }
 
-// actBy adds that an actor has to act. A reason nobody knows is the operator's,
-// so the operator's are all that are not somebody else's.
+// actBy adds that an actor has to act.
 func actBy(w *where, actor grant.Actor, reason string, args []any) {
-	var reasons []string
+	reasons, except := store.ReasonsOf(actor)
 	op := " IN "
-	for _, r := range knownReasons {
-		if (r.ActBy() == actor) != (actor == grant.Operator) {
-			reasons = append(reasons, "'"+string(r)+"'")
-		}
-	}
-	if actor == grant.Operator {
+	if except {
 		op = " NOT IN "
 	}
-	w.and(reason+op+"("+strings.Join(reasons, ", ")+")", args...)
-}
-
-// knownReasons are the reasons a connection can be in its state for.
-var knownReasons = []grant.Reason{
-	grant.OK, grant.NeverConnected, grant.MerchantDeclined, grant.ProviderUnavailable, grant.RateLimited, grant.Network,
-	grant.AnswerLost, grant.AppCredentialsRejected, grant.AppPaused, grant.StoreUnavailable, grant.KeyUnavailable,
-	grant.RefreshRejected, grant.Revoked, grant.DeadlinePassed, grant.RotationLost, grant.ScopeMissing,
-	grant.LocationsMissing, grant.DisconnectedByUs, grant.DisconnectedByMerchant,
+	w.and(reason+op+"('"+strings.Join(reasons, "', '")+"')", args...)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/store"
+	"github.com/evergrant/evergrant/internal/store/eventid"
 )
 
 // subject is what a change is about. Events of the change that do not say
@@ -40,8 +41,8 @@ func (t *tx) emit(about subject, events ...grant.Event) error {
 		if err != nil {
 			return fmt.Errorf("data of event %s: %w", e.Type, err)
 		}
-		n := nextEvent(t.w.lastEvent, t.now.UnixMilli())
-		e.ID = eventID(n)
+		n := eventid.Next(t.w.lastEvent, t.now.UnixMilli())
+		e.ID = eventid.Format(n)
 		_, err = t.exec(`INSERT INTO events (n, type, time, connection, grant_id, app, ref, reason, data)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			n, string(e.Type), micros(e.Time), e.Connection, e.Grant, e.App, e.Ref, string(e.Reason), data)
@@ -75,7 +76,7 @@ func (s *Store) LastEvent(ctx context.Context) (string, error) {
 	if err := s.get(ctx, `SELECT coalesce(max(n), 0) FROM events`, nil, &n); err != nil || n == 0 {
 		return "", err
 	}
-	return eventID(n), nil
+	return eventid.Format(n), nil
 }
 
 // ListEvents implements [store.Events].
@@ -89,7 +90,7 @@ func (s *Store) ListEvents(ctx context.Context, f store.EventFilter, p store.Pag
 		after, order = "n < ?", " ORDER BY n DESC"
 	}
 	if p.Cursor != "" {
-		n, err := eventNumber(p.Cursor)
+		n, err := eventid.Parse(p.Cursor)
 		if err != nil {
 			return nil, "", err
 		}
@@ -117,7 +118,7 @@ func (s *Store) ListEvents(ctx context.Context, f store.EventFilter, p store.Pag
 		var n int64
 		err := row.Scan(&n, &e.Type, timeColumn{&e.Time}, &e.Connection, &e.Grant, &e.App, &e.Ref, &e.Reason,
 			jsonColumn{&e.Data})
-		e.ID = eventID(n)
+		e.ID = eventid.Format(n)
 		events = append(events, e)
 		return err
 	})

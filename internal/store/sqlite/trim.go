@@ -5,6 +5,7 @@ import (
 
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/store"
+	"github.com/evergrant/evergrant/internal/store/eventid"
 )
 
 const (
@@ -49,7 +50,7 @@ func (w *writer) trim() {
 }
 
 // before is the number below which events are older than d.
-func (t *tx) before(d time.Duration) int64 { return t.now.Add(-d).UnixMilli() << counterBits }
+func (t *tx) before(d time.Duration) int64 { return eventid.First(t.now.Add(-d).UnixMilli()) }
 
 // trimUpTo runs remove over the next batch of events between two numbers and
 // returns the last that was looked at.
