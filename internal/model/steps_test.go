@@ -10,6 +10,7 @@ import (
 type mechanisms struct {
 	intent bool // no durable open attempt stands behind a send
 	lock   bool // an open attempt is taken over after its barrier even if its owner lives
+	lease  bool // instead of an open attempt that ends by its outcome there is a lease that ends by time
 	replay bool // the journal of a dead process is not read before its attempt is taken over
 	settle bool // no waiting before a token is sent again
 	flight bool // waiting takes no account of how long a request may be under way
@@ -56,6 +57,8 @@ func (m *model) barrier(expires tick) tick {
 	switch {
 	case m.without.settle:
 		return 0
+	case m.without.lease:
+		return lease
 	case m.without.flight:
 		return 2 * second
 	}
@@ -101,6 +104,8 @@ func (m *model) claimable(w *world, i int) (resend, ok bool) {
 		return false, w.left > 0 && (r.due <= 0 || r.refusals == 0 && r.reason == 0)
 	case r.due > 0:
 		return false, false
+	case m.without.lease:
+		return false, true
 	case r.attempt.unknown, m.without.lock && int(r.attempt.owner) != i:
 		return true, true
 	}
@@ -233,6 +238,9 @@ func (m *model) settle(w *world, i int) (bad kinds) {
 	switch v.action {
 	case grant.Hold:
 		w.row.attempt.unknown = !m.without.intent
+		if m.without.lease {
+			w.row.attempt = attempt{} // given back; nobody remembers what it was for
+		}
 	case grant.Die:
 		bad = m.lost(w, j.token.family)
 		fallthrough

@@ -18,6 +18,7 @@ const (
 	sendTimeout = 4 * second
 	window      = 60 * second  // of the grace kinds
 	accessLife  = 120 * second // of an access token
+	lease       = 2 * second   // of the lease that there is in the place of the open attempt, if that is switched off
 	// linger is how long a request may be under way after its sender has gone.
 	linger = second / 2
 	// longest bounds a pause and an outage of the store: longer than any barrier,
