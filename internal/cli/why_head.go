@@ -37,9 +37,9 @@ func verdict(c client.Connection) string {
 		return "is waiting because the provider cannot be reached from here."
 	case "answer_lost":
 		return "is being checked: a renewal was sent and its answer never came. Nothing to do."
-	case "app_credentials_rejected":
+	case appRejected:
 		return "waits for us: the provider refuses our client id or secret."
-	case "app_paused":
+	case appPaused:
 		return "waits for us: the app is paused."
 	case "store_unavailable":
 		return "waits for us: our store cannot be written."
@@ -72,7 +72,7 @@ func probably(reason string) string {
 		return "nothing renewed it for as long as the provider allows"
 	case "rotation_lost":
 		return "the provider renewed the token and its answer was lost on the way"
-	case "app_credentials_rejected":
+	case appRejected:
 		return "the client secret was changed at the provider"
 	}
 	return ""
@@ -86,8 +86,10 @@ func nextStep(c client.Connection) string {
 		return "evergrant link create " + c.Ref
 	case c.State == "disconnected":
 		return "evergrant link create " + c.Ref + ", if it should be connected again"
-	case c.Reason == "app_credentials_rejected":
+	case c.Reason == appRejected:
 		return "correct apps." + c.App + ".client_id or client_secret and restart the server"
+	case c.Reason == appPaused:
+		return "evergrant app show " + c.App + ", and evergrant app resume " + c.App + " when it may go on"
 	case c.ActBy == "operator":
 		return "read the server's log"
 	case len(gone) > 0:

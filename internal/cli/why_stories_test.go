@@ -286,7 +286,7 @@ What happened to Anna P.'s approval of 21 Nov 2026 10:00:00 +01:00
     10:00:00  Connected, approved by Anna P.
     13:40:00  Renewed.
     14:04:30  The provider refused our client id or secret (invalid_client) until 14:21:00 (16
-              minutes). Every business of the app waited; no approval ended by it.
+              minutes). Every business of the app waited.
     14:21:00  Renewed.
 
 Next: evergrant token cafe_nord@k-series
@@ -312,9 +312,84 @@ What happened to Anna P.'s approval of 21 Nov 2026 10:00:00 +01:00
   21 Nov 2026, +01:00
     10:00:00  Connected, approved by Anna P.
     14:04:30  The provider refuses our client id or secret (invalid_client). Every business of the
-              app waits; no approval ends by it.
+              app waits.
 
 Next: correct apps.k-series.client_id or client_secret and restart the server
+`,
+		},
+		"a pause by us, which a renewal that was under way does not end": {
+			conn: works,
+			log: begin().
+				add("14:04:30", "app.paused", "app_paused", "", map[string]any{"cause": "operator"}).
+				renewed("14:04:31", g1, 1).
+				add("14:10:00", "app.credentials_rejected", "app_credentials_rejected", "", map[string]any{"error": "invalid_client"}).
+				add("14:21:00", "app.resumed", "ok", "", map[string]any{"cause": "operator"}).
+				renewed("14:22:00", g1, 2),
+			want: `
+Café Nord (cafe_nord@k-series) works. Nothing to do.
+  since     21 Nov 2026 10:00:00 +01:00 (4 hours), reason ok
+  token     approved by Anna P., renewed 12 times, good until 21 Nov 2026 15:00:00 +01:00
+
+What happened to Anna P.'s approval of 21 Nov 2026 10:00:00 +01:00
+(grant_01M80000000000000000000001)
+  21 Nov 2026, +01:00
+    10:00:00  Connected, approved by Anna P.
+    14:04:30  Renewals of the whole app were stopped by us until 14:21:00 (16 minutes).
+    14:04:31  Renewed.
+    14:10:00  The provider refused our client id or secret (invalid_client) until 14:22:00 (12
+              minutes). Every business of the app waited.
+    14:22:00  Renewed.
+
+Next: evergrant token cafe_nord@k-series
+`,
+		},
+		"a database that was restored": {
+			conn: func() client.Connection {
+				c := cafe("degraded", "app_paused", "14:04:30", anna("degraded", "app_paused"))
+				c.ActBy = "operator"
+				return c
+			}(),
+			app: client.App{Reason: "app_paused", PausedBecause: "restore", Since: moment21("14:04:30")},
+			log: begin().
+				add("14:04:30", "app.paused", "app_paused", "", map[string]any{"cause": "restore"}),
+			want: `
+Café Nord (cafe_nord@k-series) waits for us: the app is paused.
+  since     21 Nov 2026 14:04:30 +01:00 (35 minutes), reason app_paused
+  token     approved by Anna P., renewed 12 times, good until 21 Nov 2026 15:00:00 +01:00
+
+What happened to Anna P.'s approval of 21 Nov 2026 10:00:00 +01:00
+(grant_01M80000000000000000000001)
+  21 Nov 2026, +01:00
+    10:00:00  Connected, approved by Anna P.
+    14:04:30  Renewals of the whole app are stopped: the database was restored, and the tokens in it
+              may have been used already. Somebody of us has to decide.
+
+Next: evergrant app show k-series, and evergrant app resume k-series when it may go on
+`,
+		},
+		"refusals of too many at once": {
+			conn: works,
+			log: begin().
+				failed("14:04:20", g1, 1, "refused", "refresh_rejected", refusedWords).
+				add("14:04:30", "app.paused", "app_paused", "", map[string]any{"cause": "refusals"}).
+				failed("14:04:40", g1, 2, "refused", "refresh_rejected", refusedWords).
+				renewed("14:14:00", g1, 1).
+				add("14:14:00", "app.resumed", "ok", "", map[string]any{"cause": "refusals"}),
+			want: `
+Café Nord (cafe_nord@k-series) works. Nothing to do.
+  since     21 Nov 2026 10:00:00 +01:00 (4 hours), reason ok
+  token     approved by Anna P., renewed 12 times, good until 21 Nov 2026 15:00:00 +01:00
+
+What happened to Anna P.'s approval of 21 Nov 2026 10:00:00 +01:00
+(grant_01M80000000000000000000001)
+  21 Nov 2026, +01:00
+    10:00:00  Connected, approved by Anna P.
+    14:04:19  The provider refused to renew (invalid_grant), and again at 14:04:40. That is no proof
+              yet. Asked once more at 14:14:00, it renewed. (try att_01M80000000000000000000002)
+    14:04:30  The provider refused so many businesses at once that it was not believed until
+              14:14:00 (9 minutes). Every business of the app waited.
+
+Next: evergrant token cafe_nord@k-series
 `,
 		},
 		"an answer restored from the journal": {

@@ -45,15 +45,15 @@ type teller struct {
 	tales map[string]*tale // by grant
 	rest  []chapter        // about the connection and its app
 	trips []*trip
-	// incident is the app's that has not ended yet, nil if there is none; told
-	// says that the log has incidents, so that grants need not tell of them.
-	incident *incident
-	told     bool
+	// incidents are the app's that have not ended yet, by their reason; told says
+	// that the log has some, so that grants need not tell of them.
+	incidents map[string]*incident
+	told      bool
 }
 
 // replay replays the account's log.
 func (a account) replay() *teller {
-	t := &teller{account: a, tales: map[string]*tale{}}
+	t := &teller{account: a, tales: map[string]*tale{}, incidents: map[string]*incident{}}
 	for _, g := range a.conn.Grants {
 		t.tale(g.ID)
 	}
@@ -106,7 +106,7 @@ func (t *teller) hear(e client.Event, later []client.Event) {
 	case "grant.issued":
 		t.tale(e.Grant).issued(e, t.approver(e, later))
 	case "grant.refreshed":
-		t.incidentEnds(e.Time)
+		t.proven(e.Time)
 		t.tale(e.Grant).refreshed(e)
 	case "grant.refresh_failed":
 		t.tale(e.Grant).failed(e)
@@ -136,10 +136,14 @@ func (t *teller) hear(e client.Event, later []client.Event) {
 			len(texts(e.Data, "added")), len(texts(e.Data, "lost"))))
 	case "link.created", "link.opened", "authorization.started", "link.failed", "link.help_requested", "link.completed":
 		t.follow(e)
-	case "app.credentials_rejected", "app.paused":
-		t.incidentBegins(e)
-	case "app.credentials_accepted", "app.resumed":
-		t.incidentEnds(e.Time)
+	case "app.credentials_rejected":
+		t.incidentBegins(appRejected, e)
+	case "app.credentials_accepted":
+		t.incidentEnds(appRejected, e.Time)
+	case "app.paused":
+		t.incidentBegins(appPaused, e)
+	case "app.resumed":
+		t.incidentEnds(appPaused, e.Time)
 	}
 }
 
