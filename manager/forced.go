@@ -114,14 +114,17 @@ func (m *Manager) RejectHandout(ctx context.Context, ref grant.Ref, fingerprint 
 }
 
 // force refreshes a grant by demand: it joins a refresh that is under way, and
-// begins one at most once per interval. Within it the error is ErrNotBegun, and
-// wait is how long it lasts.
+// begins one at most once per interval, and no sooner than the provider allows.
+// Before that the error is ErrNotBegun, and wait is how long it lasts.
 func (m *Manager) force(ctx context.Context, g grant.Grant) (res refresh.Result, wait time.Duration, err error) {
 	res, err = m.engine.RefreshIf(ctx, g.App, g.ID, g.Version, func() (ok bool) {
+		if wait = m.policy(g.App).Rest(g, m.c.Now()); wait > 0 {
+			return false
+		}
 		ok, wait = m.forced.allow(g.ID, m.c.Now(), m.interval(g.App))
 		return ok
 	})
-	return res, wait, err
+	return res, max(wait, res.RetryAfter), err
 }
 
 // successor answers a rejection of h with what is current now, as far as now

@@ -151,11 +151,7 @@ func (s *snapshot) anchored(g grant.Grant) grant.Grant {
 // cacheUntil is how long reads of a grant need not ask the store: until its
 // renewal may begin.
 func (m *Manager) cacheUntil(g grant.Grant) time.Time {
-	var p grant.Policy
-	if app := m.c.Apps[g.App]; app != nil {
-		p = app.Policy
-	}
-	until := p.WindowStart(g.IssuedAt, g.ExpiresAt)
+	until := m.policy(g.App).WindowStart(g.IssuedAt, g.ExpiresAt)
 	if !g.DueAt.IsZero() && g.DueAt.Before(until) {
 		return g.DueAt // kept alive before its token ends
 	}

@@ -181,6 +181,8 @@ func (m *Manager) refreshError(op string, ref grant.Ref, g grant.Grant, res refr
 		return temporary(op, ref.String(), reason, res.RetryAfter, "the token has ended and could not be renewed yet")
 	case errors.Is(err, refresh.ErrBusy):
 		return temporary(op, ref.String(), grant.AnswerLost, res.RetryAfter, "the answer to an earlier refresh is still awaited")
+	case errors.Is(err, refresh.ErrNotBegun):
+		return temporary(op, ref.String(), reason, res.RetryAfter, "the token has ended, and the provider allows only so many refreshes a minute")
 	case errors.Is(err, refresh.ErrStopped):
 		return temporary(op, ref.String(), "", res.RetryAfter, "this server is stopping")
 	}
@@ -188,9 +190,12 @@ func (m *Manager) refreshError(op string, ref grant.Ref, g grant.Grant, res refr
 }
 
 // interval is the least time between two refreshes for callers' sake.
-func (m *Manager) interval(app string) time.Duration {
+func (m *Manager) interval(app string) time.Duration { return m.policy(app).ForcedInterval() }
+
+// policy is an app's, or the careful one if the app left the configuration.
+func (m *Manager) policy(app string) grant.Policy {
 	if a := m.c.Apps[app]; a != nil {
-		return a.Policy.ForcedInterval()
+		return a.Policy
 	}
-	return grant.Policy{}.ForcedInterval()
+	return grant.Policy{}
 }

@@ -116,18 +116,38 @@ func (p Policy) Timeout() time.Duration {
 // Nobody can ask for less than the provider allows.
 func (p Policy) ForcedInterval() time.Duration {
 	if p.MinInterval > 0 {
-		return max(p.MinInterval, p.spacing())
+		return max(p.MinInterval, p.Spacing())
 	}
-	return max(30*time.Second, p.spacing())
+	return max(30*time.Second, p.Spacing())
 }
 
-// spacing is the least time between two token requests of one grant, so that
+// Spacing is the least time between two token requests of one grant, so that
 // RefreshPerMinute holds for any minute; 0 if the provider states none.
-func (p Policy) spacing() time.Duration {
+func (p Policy) Spacing() time.Duration {
 	if p.RefreshPerMinute <= 0 {
 		return 0
 	}
 	return time.Minute / time.Duration(p.RefreshPerMinute)
+}
+
+// Rest is how long a grant has to be left alone at now for the sake of
+// [Policy.Spacing], however much somebody wants its token; 0 if it may be
+// renewed. It is never longer than the spacing: a moment that is farther away
+// than that is so for another reason, or because the clock was set back.
+func (p Policy) Rest(g Grant, now time.Time) time.Duration {
+	var rest time.Duration
+	within := func(until time.Time) {
+		if d := until.Sub(now); d <= p.Spacing() {
+			rest = max(rest, d)
+		}
+	}
+	if g.Version.Seq > 0 {
+		within(g.IssuedAt.Add(p.Spacing()))
+	}
+	if g.Failures > 0 {
+		within(g.DueAt) // Judge has spaced it
+	}
+	return rest
 }
 
 // InFlight is how many token requests of one app may be under way at once. It

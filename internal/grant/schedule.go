@@ -54,7 +54,7 @@ func (p Policy) Schedule(id string, l Lifetimes) Times {
 		// server, prolongs nothing, whatever it states; before the end there is
 		// nothing new to be had.
 		t.ExpiresAt = earliest(t.ExpiresAt, l.Repeated)
-		t.DueAt = latest(t.ExpiresAt, l.AskedAt.Add(max(LeastGap, p.spacing())))
+		t.DueAt = latest(t.ExpiresAt, l.AskedAt.Add(max(LeastGap, p.Spacing())))
 		return t
 	}
 
@@ -64,7 +64,7 @@ func (p Policy) Schedule(id string, l Lifetimes) Times {
 		// Only against idleness: no renewal moves an absolute end.
 		due = earliest(due, p.keepAlive(l.AskedAt, idle))
 	}
-	t.DueAt = latest(due, l.AskedAt.Add(max(LeastGap, p.spacing())))
+	t.DueAt = latest(due, l.AskedAt.Add(max(LeastGap, p.Spacing())))
 	return t
 }
 

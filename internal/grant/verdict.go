@@ -101,7 +101,7 @@ const (
 func (p Policy) Judge(g Grant, f Facts) Verdict {
 	v := p.judge(g, f)
 	if !v.Next.IsZero() && f.Outcome != NotSent {
-		v.Next = latest(v.Next, f.Now.Add(p.spacing()))
+		v.Next = latest(v.Next, f.Now.Add(p.Spacing()))
 	}
 	return v
 }

@@ -63,7 +63,7 @@ var (
 	ErrBlocked = errors.New("refreshing is held back")
 	// ErrBusy: an attempt of unknown outcome has to be settled first.
 	ErrBusy = errors.New("an earlier refresh is not settled yet")
-	// ErrNotBegun: none was under way, and the caller may not begin one now.
+	// ErrNotBegun: none was under way, and none may begin yet.
 	ErrNotBegun = errors.New("no refresh is under way")
 	// ErrFailed: the refresh was tried and brought nothing.
 	ErrFailed = errors.New("refresh failed")
@@ -74,6 +74,8 @@ type Engine struct {
 	c     Config
 	owner string
 	lanes map[string]*lane
+
+	pausing sync.Mutex // while store and gates are made to agree on what is paused
 
 	mu      sync.Mutex
 	flights map[string]*flight // by grant id
@@ -105,15 +107,8 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := e.replay(ctx); err != nil {
 		return fmt.Errorf("replay spool: %w", err)
 	}
-	paused, err := e.c.Store.PausedApps(ctx)
-	if err != nil {
-		return fmt.Errorf("find paused apps: %w", err)
-	}
-	for app, p := range paused {
-		if l := e.lanes[app]; l != nil {
-			l.gate.pause(p.Cause, p.Since)
-			e.c.Incident(app)
-		}
+	if err := e.obey(ctx); err != nil {
+		return err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

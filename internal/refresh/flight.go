@@ -39,7 +39,8 @@ func (e *Engine) Refresh(ctx context.Context, app, grantID string, of grant.Vers
 }
 
 // RefreshIf is Refresh for callers who join a refresh that is under way in any
-// case, but begin one only if may allows it; otherwise they get ErrNotBegun.
+// case, but begin one only if may allows it; otherwise they get ErrNotBegun, as
+// everybody does while the provider allows no further refresh of the grant.
 // Asking and beginning are one step, so that of many callers at once one asks
 // and the others join. may is called with the engine locked and may not use it.
 func (e *Engine) RefreshIf(ctx context.Context, app, grantID string, of grant.Version, may func() bool) (Result, error) {
@@ -112,8 +113,12 @@ func (l *lane) demand(f *flight, grantID string, of grant.Version) {
 	}
 	// Not while a batch is being claimed: its flights must be known first.
 	l.claiming.RLock()
+	rest, err := l.rests(context.WithoutCancel(e.life), grantID)
 	asked := e.c.Now()
-	c, err := l.claimOne(context.WithoutCancel(e.life), grantID, of)
+	var c store.Claim
+	if err == nil {
+		c, err = l.claimOne(context.WithoutCancel(e.life), grantID, of)
+	}
 	if err == nil {
 		f = e.carry(grantID) // another, if a batch has had the grant and answered for f meanwhile
 	}
@@ -124,10 +129,30 @@ func (l *lane) demand(f *flight, grantID string, of grant.Version) {
 		if errors.Is(err, store.ErrStale) {
 			err = fmt.Errorf("%w: %w", ErrBusy, err)
 		}
-		e.abandon(grantID, f, Result{RetryAfter: time.Second}, err)
+		e.abandon(grantID, f, Result{RetryAfter: max(rest, time.Second)}, err)
 		return
 	}
 	l.attempt(c, asked, f, room)
+}
+
+// rests reports, by ErrNotBegun and the time it takes, that the provider allows
+// no request for the grant yet. What becomes due by itself has been spaced.
+func (l *lane) rests(ctx context.Context, grantID string) (time.Duration, error) {
+	p := l.app.Policy
+	if p.Spacing() == 0 {
+		return 0, nil
+	}
+	g, err := l.e.c.Store.Grant(ctx, grantID)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, nil // claiming it will say so
+	}
+	if err != nil {
+		return 0, err
+	}
+	if rest := p.Rest(g, l.e.c.Now()); rest > 0 {
+		return rest, ErrNotBegun
+	}
+	return 0, nil
 }
 
 // abandon ends a flight that no attempt stands behind. If a batch has taken the

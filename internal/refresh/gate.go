@@ -38,6 +38,9 @@ type gate struct {
 	reason    grant.Reason // of the incident; ok if none
 	cause     grant.PauseCause
 	since     time.Time
+	// refusedSince is when the provider began to refuse an app that was paused
+	// meanwhile; zero if it does not.
+	refusedSince time.Time
 
 	windowFrom       time.Time // the mass guard's counts
 	granted, refused int
@@ -117,16 +120,25 @@ func (g *gate) incident() Incident {
 func (g *gate) pause(c grant.PauseCause, since time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.reason == grant.AppCredentialsRejected {
+		g.refusedSince = g.since
+	}
 	g.begin(grant.AppPaused, since)
 	g.cause = c
 }
 
-// resume ends a pause, whatever caused it, and forgets what was counted.
+// resume ends a pause, whatever caused it, and forgets what was counted. What
+// the pause stood in front of goes on.
 func (g *gate) resume(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.reason == grant.AppPaused {
-		g.end(now)
+	if g.reason != grant.AppPaused {
+		return
+	}
+	g.end(now)
+	if !g.refusedSince.IsZero() {
+		g.begin(grant.AppCredentialsRejected, g.refusedSince)
+		g.refusedSince = time.Time{}
 	}
 }
 

@@ -99,8 +99,8 @@ func (e *Engine) recommit(ctx context.Context, g grant.Grant, tok oauth.Token, s
 
 // adoptOrphan tries the parked answers of a grant that is about to be declared
 // dead. A parked answer that is newer than the refused token becomes current
-// and is due at once; if its token is dead too, the next refusal finds no
-// orphan.
+// and is due as soon as the provider allows; if its token is dead too, the next
+// refusal finds no orphan.
 func (a *attempt) adoptOrphan() (Result, bool) {
 	e, g := a.l.e, a.claim.Grant
 	ctx := context.WithoutCancel(e.life)
@@ -126,7 +126,7 @@ func (a *attempt) adoptOrphan() (Result, bool) {
 		if err != nil {
 			continue
 		}
-		r.Times.DueAt = e.c.Now()
+		r.Times.DueAt = e.c.Now().Add(a.l.app.Policy.Spacing())
 		r.Events = []grant.Event{{Type: grant.GrantRefreshed, Connection: g.ConnectionID, Grant: g.ID, App: g.App, Reason: grant.OK,
 			Data: map[string]any{"attempt": o.AttemptID, "epoch": g.Version.Epoch, "seq": g.Version.Seq + 1, "recovered": "parked answer"}}}
 		if err := e.save(ctx, r); err != nil {

@@ -23,7 +23,8 @@ func (a *attempt) refused(res oauth.Result) (Result, error) {
 		}
 		a.observe(oauth.Token{}, v)
 		if !a.l.gate.believes() {
-			v = grant.Postpone(g, g.Status.Reason, now.Add(grant.Backoff(g.Failures, a.l.e.spread())))
+			wait := max(grant.Backoff(g.Failures, a.l.e.spread()), a.l.app.Policy.Spacing())
+			v = grant.Postpone(g, g.Status.Reason, now.Add(wait))
 		}
 	}
 	if v.PauseApp && known {
