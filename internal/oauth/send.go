@@ -76,7 +76,8 @@ func RefreshParams(refresh secret.String) url.Values {
 	return url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh.Reveal()}}
 }
 
-// Send sends r exactly once and returns whatever came back within r.Timeout.
+// Send sends r exactly once and returns whatever came back within r.Timeout, or
+// came back later while this process stood still.
 // It ignores the cancellation of ctx: a caller that leaves must not cost a
 // grant its rotated token. Whatever goes wrong is told by the Answer:
 //
@@ -97,7 +98,7 @@ func (s *Sender) Send(ctx context.Context, r Request) Answer {
 	if err != nil {
 		return Answer{SentAt: started, ReceivedAt: started, Err: err}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	ctx, cancel := patient(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	ex := &exchange{now: s.now, notAfter: notAfter}
 	req = req.WithContext(watched(ctx, ex))
