@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -84,6 +85,7 @@ type torture struct {
 // tally is what a run counts.
 type tally struct {
 	kills, pauses, errors, terms int
+	starts                       int // that failed
 	troubles                     atomic.Int64 // requests the provider answered badly or not at all
 	used, expired, unusable      atomic.Int64 // tokens handed out; of them ended ones, and others that were refused
 	recovery                     []time.Duration
@@ -163,10 +165,15 @@ func (x *torture) blow() {
 	}
 	switch x.watch(300*time.Millisecond + time.Duration(x.choices.Int64N(int64(2*time.Second)))) {
 	case "ended":
-		if x.action != "kill" {
+		switch {
+		case x.action == "kill":
+			x.died()
+		case x.action == "error" && x.server.startFailed():
+			// What the last process left could not be committed, so nothing was sent.
+			x.tally.starts++
+		default:
 			x.t.Fatalf("the process ended by itself; it was to see %v", x.server.env)
 		}
-		x.died()
 	case "stopped":
 		x.freeze()
 	default:
@@ -224,6 +231,12 @@ func (x *torture) watch(d time.Duration) string {
 			}
 		}
 	}
+}
+
+// startFailed reports whether the process that has just ended never ran.
+func (s *server) startFailed() bool {
+	lines := bytes.Split(bytes.TrimSpace(s.logged()), []byte("\n"))
+	return bytes.HasPrefix(lines[len(lines)-1], []byte("evergrant: start: "))
 }
 
 // died takes in that the process is gone.

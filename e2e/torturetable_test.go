@@ -101,6 +101,7 @@ func tortureTable(runs []*torture) string {
 	number("of them: processes killed", func(x *torture) int64 { return int64(x.tally.kills) })
 	number("processes stopped for a while", func(x *torture) int64 { return int64(x.tally.pauses) })
 	number("processes with a failing step", func(x *torture) int64 { return int64(x.tally.errors) })
+	number("of them: ended at their start by it", func(x *torture) int64 { return int64(x.tally.starts) })
 	number("processes ended by SIGTERM", func(x *torture) int64 { return int64(x.tally.terms) })
 	number("requests the provider failed", func(x *torture) int64 { return x.tally.troubles.Load() })
 	number("refreshes", func(x *torture) int64 { return int64(x.tally.report.Rotations) })

@@ -6,6 +6,7 @@ package manager
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -151,7 +152,12 @@ func New(c Config) *Manager {
 // Start commits what an earlier process had received and begins renewing grants.
 func (m *Manager) Start(ctx context.Context) error {
 	if err := m.engine.Start(ctx); err != nil {
-		return m.internal("start", "", err)
+		failed := m.internal("start", "", err)
+		var told *evergrant.Error
+		if errors.As(failed, &told) {
+			told.Message = err.Error() // for the operator, who has no log of it yet
+		}
+		return failed
 	}
 	m.tasks.start()
 	return nil
