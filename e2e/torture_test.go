@@ -85,7 +85,7 @@ type torture struct {
 // tally is what a run counts.
 type tally struct {
 	kills, pauses, errors, terms int
-	starts                       int // that failed
+	starts                       int          // that failed
 	troubles                     atomic.Int64 // requests the provider answered badly or not at all
 	used, expired, unusable      atomic.Int64 // tokens handed out; of them ended ones, and others that were refused
 	recovery                     []time.Duration
