@@ -42,6 +42,7 @@ type try struct {
 	final    bool // the grant was given up
 	resend   bool // it repeated one of unknown outcome
 	id       string
+	repeats  string // the try of unknown outcome that it repeats
 }
 
 // tryOf reads the event of a failed renewal.
@@ -50,6 +51,7 @@ func tryOf(e client.Event) try {
 		cause: unclear, from: e.Time, at: e.Time, reason: e.Reason, code: foreign(textOf(e.Data, "error")),
 		status: countOf(e.Data, "status"), said: foreign(textOf(e.Data, "description")),
 		resend: textOf(e.Data, "kind") == "resend", id: ownID(textOf(e.Data, "attempt")),
+		repeats: ownID(textOf(e.Data, "repeats")),
 	}
 	tr.final, _ = e.Data["final"].(bool)
 	if ms := countOf(e.Data, "duration_ms"); ms > 0 {
@@ -280,7 +282,7 @@ func (r run) refusedAgain(times string, before run) string {
 	last := r.last()
 	intro, asked := "", "We asked "+times+" with the same token and it was refused"
 	if !before.has(lost) && !before.has(unclear) {
-		intro = "The try before was cut off: this server stopped, or stood still, before its answer was kept."
+		intro = "The try before" + inBrackets(r[0].repeats) + " was cut off: this server stopped, or stood still, before its answer was kept."
 	}
 	text := sentences(intro, asked+last.quote())
 	switch {
@@ -290,6 +292,14 @@ func (r run) refusedAgain(times string, before run) string {
 		return text + ". " + whyEnded(last)
 	}
 	return text + ", so the provider had given out new ones and that answer is gone. The approval has ended."
+}
+
+// inBrackets is an id beside what it is the id of.
+func inBrackets(id string) string {
+	if id == "" {
+		return ""
+	}
+	return " (" + id + ")"
 }
 
 // whyEnded says why refusals are the end.

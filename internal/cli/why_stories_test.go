@@ -172,7 +172,7 @@ Next: evergrant link create cafe_nord@k-series
 		"a process that died with the answer under a strict provider": {
 			conn: needs("rotation_lost", "14:31:28"),
 			log: begin().
-				failed("14:31:28", g1, 2, "refused", "rotation_lost", "kind=resend", "final=true", refusedWords),
+				failed("14:31:28", g1, 2, "refused", "rotation_lost", "kind=resend", "final=true", "repeats=att_01M80000000000000000000001", refusedWords),
 			want: `
 Café Nord (cafe_nord@k-series) needs its merchant to log in again.
   since     21 Nov 2026 14:31:28 +01:00 (8 minutes), reason rotation_lost
@@ -183,10 +183,10 @@ What happened to Anna P.'s approval of 21 Nov 2026 10:00:00 +01:00
 (grant_01M80000000000000000000001)
   21 Nov 2026, +01:00
     10:00:00  Connected, approved by Anna P.
-    14:31:27  The try before was cut off: this server stopped, or stood still, before its answer was
-              kept. We asked once more with the same token and it was refused (invalid_grant), so
-              the provider had given out new ones and that answer is gone. The approval has ended.
-              (try att_01M80000000000000000000002)
+    14:31:27  The try before (att_01M80000000000000000000001) was cut off: this server stopped, or
+              stood still, before its answer was kept. We asked once more with the same token and it
+              was refused (invalid_grant), so the provider had given out new ones and that answer is
+              gone. The approval has ended. (try att_01M80000000000000000000002)
 
 Next: evergrant link create cafe_nord@k-series
 `,

@@ -121,6 +121,12 @@ func (a *attempt) failed(v grant.Verdict, res oauth.Result) grant.Event {
 		"outcome": res.Outcome.String(), "attempt": g.Attempt.ID, "kind": string(g.Attempt.Kind),
 		"duration_ms": a.l.e.c.Now().Sub(a.began).Milliseconds(), "final": v.Action == grant.Die,
 	}
+	if a.ans.Status != 0 {
+		data["status"] = a.ans.Status
+	}
+	if r := a.claim.Repeats; r != nil {
+		data["repeats"], data["repeats_opened_at"] = r.ID, r.OpenedAt.UTC().Format(time.RFC3339)
+	}
 	if res.Code != "" {
 		data["error"] = res.Code
 	}

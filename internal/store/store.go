@@ -210,6 +210,9 @@ type Claim struct {
 	Sealed []byte
 	// DueAt is when the grant was due before it was claimed.
 	DueAt time.Time
+	// Repeats is the attempt of unknown outcome that this one replaces; nil if it
+	// is the first of its version.
+	Repeats *grant.Attempt
 }
 
 // Renewal is a refresh's success.

@@ -125,7 +125,8 @@ func (t *tx) claim(r store.ClaimRequest, row claimRow) (store.Claim, error) {
 	if row.attempt.Valid {
 		a.Kind = grant.Resend
 	}
-	g := row.Grant
+	g := row.finish()
+	repeats := g.Attempt
 	g.Attempt, g.DueAt = a, truncate(r.Barrier.At(t.now, g.ExpiresAt))
 	_, err := t.exec(`UPDATE grants SET due_at = ?, attempt = ?, attempt_owner = ?, attempt_kind = ?, attempt_opened_at = ?,
 			attempt_unknown = 0 WHERE n = ?`,
@@ -133,7 +134,7 @@ func (t *tx) claim(r store.ClaimRequest, row claimRow) (store.Claim, error) {
 	if err != nil {
 		return store.Claim{}, err
 	}
-	return store.Claim{Grant: g, Sealed: row.sealed, DueAt: row.due}, nil
+	return store.Claim{Grant: g, Sealed: row.sealed, DueAt: row.due, Repeats: repeats}, nil
 }
 
 // Commit implements [store.Attempts].

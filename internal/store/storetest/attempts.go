@@ -150,6 +150,7 @@ func claimTests() map[string]func(*fixture) {
 			equal(f, "unknown", a.Unknown, false)
 			equal(f, "version", a.Of, g.Version)
 			equal(f, "opened", a.OpenedAt, f.now())
+			equal(f, "the attempt it repeats", claims[0].Repeats.ID, c.Grant.Attempt.ID)
 			if a.ID == c.Grant.Attempt.ID {
 				f.Fatal("the resend has the id of the first send")
 			}
@@ -184,6 +185,7 @@ func claimTests() map[string]func(*fixture) {
 			f.ok(err)
 			equal(f, "attempt", *c.Grant.Attempt, grant.Attempt{ID: c.Grant.Attempt.ID, Owner: owner, Kind: grant.Resend,
 				Of: g.Version, OpenedAt: f.now()})
+			equal(f, "the attempt it repeats", *c.Repeats, *dead.Attempt)
 			claims, err := f.Claim(f.ctx, request(owner))
 			f.ok(err)
 			equal(f, "claims", len(claims), 1)
