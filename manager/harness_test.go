@@ -61,6 +61,8 @@ type kitOptions struct {
 	mirror  bool                // keep one beside the database
 	dial    func(dialer) dialer // stands between the sender and the network
 	front   func(oracle http.Handler) http.Handler
+	// exchange finishes a spooled code exchange; nil: there is none.
+	exchange func(context.Context, spool.Entry) error
 }
 
 // bubble runs a test on fake time with a kit.
@@ -161,7 +163,7 @@ func (k *kit) open(o kitOptions) {
 	}
 	k.Manager = manager.New(manager.Config{
 		Store: st, Ring: k.ring, Spool: sp, Mirror: second, Sender: sender, Apps: k.apps,
-		Hub: hub, Metrics: telemetry.NewMetrics("test"), Logger: logger, Now: o.now,
+		Hub: hub, Metrics: telemetry.NewMetrics("test"), Logger: logger, Now: o.now, Exchange: o.exchange,
 	})
 	if !o.stopped {
 		if err := k.Start(k.t.Context()); err != nil {

@@ -49,6 +49,9 @@ func (l *lane) attempt(c store.Claim, asked time.Time, f *flight, room *spool.Sl
 	res, err = a.carry()
 }
 
+// rescueAgain is between two tries to rescue a refresh.
+const rescueAgain = 10 * time.Second
+
 // rescue sees to it that a bug of ours does not cost the grant: what came back
 // is committed as if found at a start; without an answer, the attempt stays
 // open and is settled like that of a process that died.
@@ -56,7 +59,9 @@ func (a *attempt) rescue() {
 	e, g := a.l.e, a.claim.Grant
 	defer func() {
 		if r := recover(); r != nil {
-			e.c.Logger.Error("panic while rescuing a refresh; the attempt stays open", "grant", g.ID, "panic", fmt.Sprint(r))
+			e.c.Logger.Error("panic while rescuing a refresh; trying again", "grant", g.ID, "panic", fmt.Sprint(r))
+			// Nobody takes over an attempt whose owner lives.
+			e.admit(func() { pause(e.life, rescueAgain); a.rescue() })
 		}
 	}()
 	if a.ans.Status/100 == 2 { // in the journal or not

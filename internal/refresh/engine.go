@@ -26,6 +26,8 @@ type Store interface {
 	Credentials(ctx context.Context, grantID string) (grant.Grant, []byte, error)
 	ListConnections(ctx context.Context, f store.ConnectionFilter, p store.Page) ([]grant.Connection, string, error)
 	Grants(ctx context.Context, connectionID string) ([]grant.Grant, error)
+	CountConnections(ctx context.Context) ([]store.ConnectionCount, error)
+	Install(ctx context.Context, in store.Installation) error
 	Disconnect(ctx context.Context, grantID string, from grant.Version, reason grant.Reason, events ...grant.Event) error
 	UpdateConnection(ctx context.Context, id string, change func(*grant.Connection) error, events ...grant.Event) (grant.Connection, error)
 	store.Apps
@@ -175,6 +177,15 @@ func (e *Engine) Incident(app string) Incident {
 		return l.gate.incident()
 	}
 	return Incident{Reason: grant.OK}
+}
+
+// policy is an app's, or the careful one if the app left the configuration: its
+// grants are brought up to date too, because it may come back.
+func (e *Engine) policy(app string) grant.Policy {
+	if a := e.c.Apps[app]; a != nil {
+		return a.Policy
+	}
+	return grant.Policy{}
 }
 
 // spread is the random share of a backoff.

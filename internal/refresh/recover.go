@@ -17,7 +17,13 @@ import (
 // it again changes nothing.
 func (e *Engine) replay(ctx context.Context) error {
 	for _, entry := range e.c.Spool.Pending() {
-		if err := e.replayEntry(ctx, entry); err != nil {
+		err := e.replayEntry(ctx, entry)
+		if entry.Kind == spool.Exchange && err != nil && !errors.Is(err, store.ErrUnavailable) {
+			// It needs an operator, and the grants there are cannot wait for that.
+			e.c.Logger.Error("tokens just issued cannot be stored; they wait in the spool for the next start", "authorization", entry.AttemptID, "err", err)
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
 		}
 		if err := e.c.Spool.Done(entry.AttemptID); err != nil {
@@ -72,10 +78,6 @@ func (e *Engine) recommitAnswer(ctx context.Context, g grant.Grant, ans oauth.An
 
 // recommit is recommitAnswer for the tokens of an answer.
 func (e *Engine) recommit(ctx context.Context, g grant.Grant, tok oauth.Token, sentAt time.Time) (bool, error) {
-	app := e.c.Apps[g.App]
-	if app == nil {
-		return false, nil // the app left the configuration; the answer is parked
-	}
 	now, sealed, err := e.c.Store.Credentials(ctx, g.ID)
 	if err != nil {
 		return false, err
@@ -84,7 +86,7 @@ func (e *Engine) recommit(ctx context.Context, g grant.Grant, tok oauth.Token, s
 	if err != nil {
 		return false, err
 	}
-	r, _, err := e.renewal(app.Policy, g, old, tok, sentAt)
+	r, _, err := e.renewal(e.policy(g.App), g, old, tok, sentAt)
 	if err != nil {
 		return false, err
 	}

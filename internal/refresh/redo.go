@@ -22,6 +22,9 @@ const lookBack = 32
 // spent, and sending one may end its grant, so this comes before anything is
 // sent. Doing it again changes nothing.
 //
+// Before it changes anything it has the spool remember that it was here: what is
+// in doubt afterwards, and has not been told yet, is in doubt at the next start.
+//
 // It reports whether the store is behind, and which grants are known to be
 // current now: all that are known of if the store is behind or thorough is set,
 // and too few otherwise.
@@ -42,10 +45,13 @@ func (e *Engine) redo(ctx context.Context, thorough bool) (behind bool, current 
 		if err := e.replay(ctx); err != nil {
 			return r.behind, nil, err
 		}
-		e.c.Spool.Forget()
 	}
 	return r.behind, r.current, nil
 }
+
+// restoring is what the spool says the store's last run was while the store is
+// being redone: none, so that whoever comes next looks at all of it.
+const restoring = "restoring"
 
 // redoing is what redo has found so far.
 type redoing struct {
@@ -62,13 +68,12 @@ func (r *redoing) fromSpool(ctx context.Context) error {
 		if !r.behind && !r.thorough && len(r.newest) == lookBack {
 			return nil
 		}
-		app := r.c.Apps[entry.App]
-		if _, again := r.newest[entry.GrantID]; entry.Kind != spool.Refresh || app == nil || again {
+		if _, again := r.newest[entry.GrantID]; entry.Kind != spool.Refresh || again {
 			continue
 		}
 		ans := answerOf(entry)
 		tok, err := oauth.ParseToken(ans)
-		if err != nil || oauth.Classify(ans, app.Recipe.Errors).Outcome != grant.Granted {
+		if err != nil || oauth.Classify(ans, r.errorsOf(entry.App)).Outcome != grant.Granted {
 			continue // it was never committed
 		}
 		g, err := r.lost(ctx, entry, done)
@@ -80,6 +85,9 @@ func (r *redoing) fromSpool(ctx context.Context) error {
 			r.current[entry.GrantID] = true
 			continue
 		}
+		if older(ans.SentAt, g) {
+			continue
+		}
 		if err := r.again(ctx, g, tok, ans.SentAt); err != nil {
 			return fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
 		}
@@ -89,6 +97,21 @@ func (r *redoing) fromSpool(ctx context.Context) error {
 		if err := r.c.Spool.Done(entry.AttemptID); err != nil {
 			return fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
 		}
+	}
+	return nil
+}
+
+// older reports whether tokens that were asked for at the given time, and have a
+// higher version than the store's, are older all the same: they are from before
+// a restoration since which versions count anew. Such a grant is not known to be
+// current either.
+func older(asked time.Time, g grant.Grant) bool { return !asked.IsZero() && asked.Before(g.IssuedAt) }
+
+// errorsOf is how an app's token endpoint words its refusals, as far as that is
+// configured.
+func (e *Engine) errorsOf(app string) oauth.Errors {
+	if a := e.c.Apps[app]; a != nil {
+		return a.Recipe.Errors
 	}
 	return nil
 }
@@ -111,12 +134,18 @@ func (r *redoing) fromMirror(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if known := r.newest[g.ID]; !known.Before(entry.Version) || !g.Version.Before(entry.Version) {
-			r.current[g.ID] = r.current[g.ID] || !g.Version.Before(entry.Version)
+		known := r.newest[g.ID]
+		switch {
+		case entry.Version.Before(known), r.current[g.ID] && known == entry.Version:
+			continue // the spool's is newer, or the same
+		case !g.Version.Before(entry.Version):
+			r.current[g.ID] = true
+			continue
+		case older(entry.IssuedAt, g):
 			continue
 		}
 		if err := r.mirrored(ctx, g, entry); err != nil {
-			return fmt.Errorf("grant %s: %w", g.ID, err)
+			return fmt.Errorf("grant %s in the mirror: %w", g.ID, err)
 		}
 	}
 	return nil
@@ -124,16 +153,11 @@ func (r *redoing) fromMirror(ctx context.Context) error {
 
 // mirrored brings a grant to what the mirror has of it.
 func (r *redoing) mirrored(ctx context.Context, g grant.Grant, entry store.Newest) error {
-	if entry.Ended {
-		r.behind = true
-		if !g.Status.State.Live() {
-			return nil
-		}
-		err := r.c.Store.Disconnect(ctx, g.ID, g.Version, grant.DisconnectedByUs, grant.Event{
-			Type: grant.ConnectionDisconnected, Connection: g.ConnectionID, Grant: g.ID, App: g.App,
-			Reason: grant.DisconnectedByUs, Data: map[string]any{"recovered": "mirror"}})
-		r.redone++
-		return err
+	switch {
+	case entry.Ended:
+		return r.ended(ctx, g)
+	case !g.Status.State.Live():
+		return r.revived(ctx, g, entry)
 	}
 	cred, err := r.unseal(store.Claim{Grant: grant.Grant{ID: g.ID, Version: entry.Version}, Sealed: entry.Sealed})
 	if err != nil {
@@ -149,9 +173,58 @@ func (r *redoing) mirrored(ctx context.Context, g grant.Grant, entry store.Newes
 	return r.again(ctx, g, tok, entry.IssuedAt)
 }
 
+// ended disconnects a grant that was disconnected in the lost time.
+func (r *redoing) ended(ctx context.Context, g grant.Grant) error {
+	if g.Status.State == grant.Disconnected {
+		return nil
+	}
+	if err := r.begin(); err != nil {
+		return err
+	}
+	r.redone++
+	return r.c.Store.Disconnect(ctx, g.ID, g.Version, grant.DisconnectedByUs, grant.Event{
+		Type: grant.ConnectionDisconnected, Connection: g.ConnectionID, Grant: g.ID, App: g.App,
+		Reason: grant.DisconnectedByUs, Data: map[string]any{"recovered": "mirror"}})
+}
+
+// revived brings a grant back that is dead in the store and that its user has
+// approved again in the lost time. It is due at once.
+func (r *redoing) revived(ctx context.Context, g grant.Grant, entry store.Newest) error {
+	if entry.Version.Epoch <= g.Version.Epoch {
+		return nil // no other approval, but the one that has died
+	}
+	if err := r.begin(); err != nil {
+		return err
+	}
+	now := r.c.Now()
+	g.Version, g.Scope, g.Attempt = entry.Version, entry.Scope, nil
+	g.IssuedAt, g.ExpiresAt, g.DeadlineAt = entry.IssuedAt, entry.ExpiresAt, entry.DeadlineAt
+	g.ConsentAt, g.DueAt = entry.IssuedAt, now // no later than that
+	g.Failures, g.Refusals, g.RefusedAt = 0, 0, time.Time{}
+	g.Status = g.Status.Become(grant.OK, now, time.Time{})
+	about := grant.Event{Connection: g.ConnectionID, Grant: g.ID, App: g.App, Reason: grant.OK}
+	issued, reconnected := about, about
+	issued.Type, issued.Data = grant.GrantIssued, map[string]any{"source": "mirror", "epoch": g.Version.Epoch, "scope": g.Scope}
+	reconnected.Type, reconnected.Data = grant.ConnectionReconnected, map[string]any{"recovered": "mirror"}
+	r.redone++
+	r.current[g.ID] = true
+	return r.c.Store.Install(ctx, store.Installation{Grant: g, Sealed: entry.Sealed, Events: []grant.Event{issued, reconnected}})
+}
+
+// begin notes that the store is behind, before anything is changed in it.
+func (r *redoing) begin() error {
+	if r.behind {
+		return nil
+	}
+	r.behind = true
+	return r.c.Spool.SetRuns(restoring)
+}
+
 // again commits tokens over an older version of their grant.
 func (r *redoing) again(ctx context.Context, g grant.Grant, tok oauth.Token, sentAt time.Time) error {
-	r.behind = true
+	if err := r.begin(); err != nil {
+		return err
+	}
 	did, err := r.redoOne(ctx, g, tok, sentAt)
 	if err != nil {
 		return err
@@ -194,8 +267,7 @@ func (e *Engine) lost(ctx context.Context, entry spool.Entry, done bool) (grant.
 // redoOne commits tokens as the version after the store's, and reports whether
 // they are current now.
 func (e *Engine) redoOne(ctx context.Context, g grant.Grant, tok oauth.Token, sentAt time.Time) (bool, error) {
-	app := e.c.Apps[g.App]
-	if app == nil || !g.Status.State.Live() {
+	if !g.Status.State.Live() {
 		return false, nil
 	}
 	now, sealed, err := e.c.Store.Credentials(ctx, g.ID)
@@ -210,7 +282,7 @@ func (e *Engine) redoOne(ctx context.Context, g grant.Grant, tok oauth.Token, se
 		return true, nil // by a start that was cut off
 	}
 	if g.Attempt == nil {
-		c, err := e.c.Store.ClaimOne(ctx, store.ClaimRequest{App: g.App, Owner: e.owner, Limit: 1, Barrier: app.Policy.Barrier()}, g.ID, g.Version)
+		c, err := e.c.Store.ClaimOne(ctx, store.ClaimRequest{App: g.App, Owner: e.owner, Limit: 1, Barrier: e.policy(g.App).Barrier()}, g.ID, g.Version)
 		if errors.Is(err, store.ErrStale) {
 			return false, nil
 		}

@@ -39,17 +39,31 @@ func (e *Engine) continues(ctx context.Context) error {
 	if err := e.c.Spool.SetRuns(last.ID, e.owner); err != nil {
 		return err
 	}
+	if behind {
+		// Once the store was redone, its versions count on from there, and those of
+		// the journal mean nothing any more.
+		if err := e.c.Spool.Forget(); err != nil {
+			return err
+		}
+	}
 	return e.c.Store.BeginRun(ctx, e.owner)
 }
 
 // doubt pauses the apps that have a live grant whose refresh token may be spent
-// without anybody knowing, where sending that could do harm.
+// without anybody knowing, where sending that could do harm. An app that left
+// the configuration may come back, and nobody knows its policy.
 func (e *Engine) doubt(ctx context.Context, current map[string]bool) error {
-	for name, l := range e.lanes {
-		if !l.app.Policy.Rotation.SingleUse() {
+	counts, err := e.c.Store.CountConnections(ctx)
+	if err != nil {
+		return err
+	}
+	done := make(map[string]bool)
+	for _, c := range counts {
+		if done[c.App] || !e.policy(c.App).Rotation.SingleUse() {
 			continue
 		}
-		unknown, err := e.unknown(ctx, name, current)
+		done[c.App] = true
+		unknown, err := e.unknown(ctx, c.App, current)
 		if err != nil {
 			return err
 		}
@@ -58,14 +72,32 @@ func (e *Engine) doubt(ctx context.Context, current map[string]bool) error {
 		}
 		e.c.Logger.Error("the database was restored from a backup, or is used with another spool, and refresh tokens in it may be spent: "+
 			"nothing is refreshed for this app until somebody decides; "+
-			"if no other server has used the tokens since, run: evergrant app resume "+name,
-			"app", name, "grants_in_doubt", unknown)
-		err = e.Pause(ctx, name, grant.PausedByRestore, map[string]any{"grants_in_doubt": unknown})
-		if err != nil && !errors.Is(err, store.ErrStale) {
+			"if no other server has used the tokens since, run: evergrant app resume "+c.App,
+			"app", c.App, "grants_in_doubt", unknown)
+		if err := e.suspendForDoubt(ctx, c.App, unknown); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// suspendForDoubt pauses an app until somebody decides. A pause that an operator
+// made before takes this cause: to end it is another decision now.
+func (e *Engine) suspendForDoubt(ctx context.Context, app string, unknown int) error {
+	p := store.Pause{Cause: grant.PausedByRestore, Since: e.c.Now()}
+	data := map[string]any{"grants_in_doubt": unknown}
+	err := e.suspend(ctx, app, p, data)
+	if !errors.Is(err, store.ErrStale) {
+		return err
+	}
+	paused, err := e.c.Store.PausedApps(ctx)
+	if err != nil || paused[app].Cause == grant.PausedByRestore {
+		return err
+	}
+	if err := e.c.Store.ResumeApp(ctx, app); err != nil {
+		return err
+	}
+	return e.suspend(ctx, app, p, data)
 }
 
 // unknown counts the live grants of an app that are not known to be current.

@@ -1,6 +1,8 @@
 package spool
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"slices"
@@ -47,10 +49,20 @@ func (s *Spool) content(g *segment) ([]byte, bool) {
 
 // Forget removes the done entries that are only kept, as far as no pending one
 // shares their file: once a store was redone from them, its versions count on
-// from there and theirs mean nothing any more.
-func (s *Spool) Forget() {
+// from there and theirs mean nothing any more. An error means that some are
+// there still.
+func (s *Spool) Forget() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.evict() {
-	}
+	var errs []error
+	s.old = slices.DeleteFunc(s.old, func(g *segment) bool {
+		if g.undone > 0 {
+			return false
+		}
+		if err := s.remove(g); err != nil {
+			errs = append(errs, fmt.Errorf("%w; remove that file", err))
+		}
+		return true
+	})
+	return errors.Join(errs...)
 }

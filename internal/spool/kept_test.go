@@ -63,7 +63,7 @@ func TestForgottenEntriesAreGoneAndPendingOnesStay(t *testing.T) {
 	write(t, s, entry(1, 100))
 	must(t, s.Close())
 	s = b.open()
-	s.Forget()
+	must(t, s.Forget())
 	if got, want := kept(s), []string{"grant_1 false"}; !slices.Equal(got, want) {
 		t.Errorf("kept %v, want %v", got, want)
 	}
