@@ -289,8 +289,14 @@ func TestAnExchangeThatCannotBeFinishedKeepsNoServerFromStarting(t *testing.T) {
 	}
 }
 
-// spoolExchange leaves an answer in a spool that nobody has open.
+// spoolExchange leaves the answer to a code exchange in a spool that nobody has
+// open, writeSpool any entry.
 func spoolExchange(t *testing.T, k *kit, dir string) {
+	t.Helper()
+	writeSpool(t, k, dir, spool.Entry{Kind: spool.Exchange, AttemptID: grant.NewID(grant.AuthorizationID, time.Now()), App: "shop", Status: 200})
+}
+
+func writeSpool(t *testing.T, k *kit, dir string, e spool.Entry) {
 	t.Helper()
 	s, err := spool.Open(spool.Options{Dir: dir, Ring: k.ring})
 	if err != nil {
@@ -299,7 +305,7 @@ func spoolExchange(t *testing.T, k *kit, dir string) {
 	defer s.Close()
 	slot, err := s.Reserve()
 	if err == nil {
-		err = slot.Write(spool.Entry{Kind: spool.Exchange, AttemptID: grant.NewID(grant.AuthorizationID, time.Now()), App: "shop", Status: 200})
+		err = slot.Write(e)
 	}
 	if err != nil {
 		t.Fatal(err)

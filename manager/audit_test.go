@@ -4,6 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,7 +16,10 @@ import (
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/oracle"
+	"github.com/evergrant/evergrant/internal/secret"
+	"github.com/evergrant/evergrant/internal/spool"
 	"github.com/evergrant/evergrant/internal/store"
+	"github.com/evergrant/evergrant/provider"
 )
 
 // A provider that allows five refreshes of a grant in a minute gets no sixth,
@@ -198,6 +206,161 @@ func TestAnAppThatWasRefusedAndThenPausedIsToldOfWhenItIsAcceptedAgain(t *testin
 		}
 		if r, a := k.count(grant.EventAppRejected), k.count(grant.EventAppAccepted); r != a {
 			t.Errorf("the log says %d times that it is refused and %d times that it is accepted", r, a)
+		}
+	})
+}
+
+// recorded is what a provider's endpoints were asked and answered.
+type recorded struct {
+	mu      sync.Mutex
+	answers []string // bodies of the token endpoint, of answers that were dropped
+	revoked []string // tokens
+	drop    bool     // answers do not arrive
+}
+
+// front stands before an oracle, records, and has a revocation endpoint.
+func (r *recorded) front(o http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/revoke" {
+			r.mu.Lock()
+			r.revoked = append(r.revoked, req.PostFormValue("token"))
+			r.mu.Unlock()
+			return
+		}
+		r.mu.Lock()
+		drop := r.drop
+		r.mu.Unlock()
+		if !drop {
+			o.ServeHTTP(w, req)
+			return
+		}
+		buffer := httptest.NewRecorder()
+		o.ServeHTTP(buffer, req)
+		r.mu.Lock()
+		r.answers = append(r.answers, buffer.Body.String())
+		r.mu.Unlock()
+		panic(http.ErrAbortHandler)
+	})
+}
+
+func (r *recorded) set(drop bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drop = drop
+}
+
+func TestTokensThatComeAfterADisconnectAreRevoked(t *testing.T) {
+	var seen recorded
+	o := kitOptions{oracle: oracle.Options{Rotation: oracle.FamilyKill}, front: seen.front, app: func(a *provider.AppOptions) {
+		a.Endpoints.Revoke = strings.TrimSuffix(a.Endpoints.Token, "/token") + "/revoke"
+	}}
+	bubble(t, o, func(t *testing.T, k *kit) {
+		ref := k.adopt("cafe")
+		k.inFlight(func() {
+			if _, err := k.Disconnect(t.Context(), ref); err != nil {
+				t.Fatal(err)
+			}
+		})
+		seen.mu.Lock()
+		defer seen.mu.Unlock()
+		if len(seen.revoked) != 2 || seen.revoked[0] == seen.revoked[1] {
+			t.Errorf("%d tokens were revoked, want the one there was and the one that came late", len(seen.revoked))
+		}
+	})
+}
+
+// The answer to a refresh is in the journal under an attempt that the store has
+// replaced by another meanwhile. It is parked, and when its predecessor is refused
+// for good, it is what saves the grant.
+func TestAParkedAnswerSavesAGrantThatWouldBeDeclaredDead(t *testing.T) {
+	var seen recorded
+	o := kitOptions{oracle: oracle.Options{Rotation: oracle.Strict}, front: seen.front}
+	bubble(t, o, func(t *testing.T, k *kit) {
+		ref := k.adopt("cafe")
+		seen.set(true)
+		k.sleep(time.Hour - 15*time.Second)
+		if len(seen.answers) != 1 {
+			t.Fatalf("%d answers were lost", len(seen.answers))
+		}
+		seen.set(false)
+		c, err := k.Connection(t.Context(), ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		grants, err := k.store.Grants(t.Context(), c.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := grants[0]
+		k.restart(o, func(db string) {
+			writeSpool(t, k, filepath.Join(filepath.Dir(db), "spool"), spool.Entry{
+				Kind: spool.Refresh, AttemptID: grant.NewID(grant.AttemptID, time.Now()), GrantID: g.ID, App: "app", Of: g.Version,
+				SentAt: time.Now(), Status: 200, Type: "application/json", Body: []byte(seen.answers[0]),
+			})
+		})
+		k.sleep(time.Minute)
+		if h := k.token(ref); h.State != grant.Connected || !k.oracle.AccessValid(h.Token.AccessToken) {
+			t.Errorf("it is %s", h.State)
+		}
+		r := k.oracle.Report()
+		if r.Sends != 3 || r.Rotations != 2 {
+			t.Errorf("want the refresh whose answer was lost, the probe that was refused and one with the parked token: %+v", r)
+		}
+	})
+}
+
+func TestWhileAClientSecretIsRotatedEitherWorks(t *testing.T) {
+	const id, secondSecret = "id", "n3w-s3cret"
+	o := kitOptions{
+		oracle: oracle.Options{Rotation: oracle.FamilyKill, ClientID: id, ClientSecret: secondSecret},
+		app:    func(a *provider.AppOptions) { a.Secrets = append(a.Secrets, secret.New(secondSecret)) },
+	}
+	bubble(t, o, func(t *testing.T, k *kit) {
+		ref := k.adopt("cafe")
+		k.sleep(5 * time.Hour)
+		if h := k.token(ref); h.State != grant.Connected || !k.oracle.AccessValid(h.Token.AccessToken) {
+			t.Errorf("it is %s", h.State)
+		}
+		refused := 0
+		for _, s := range k.oracle.Sends() {
+			if s.Outcome == "refused: invalid_client" {
+				refused++
+			}
+		}
+		if n := k.count(grant.EventAppRejected); n != 0 || refused != 1 {
+			t.Errorf("%d requests had the old secret, want the first; %d incidents", refused, n)
+		}
+	})
+}
+
+func TestAScopeThatNarrowsIsToldOfAndShown(t *testing.T) {
+	o := kitOptions{oracle: oracle.Options{Rotation: oracle.Grace, Window: time.Hour}, app: func(a *provider.AppOptions) {
+		a.Scopes, a.RequiredScopes = []string{"read", "write"}, []string{"write"}
+	}}
+	bubble(t, o, func(t *testing.T, k *kit) {
+		scope := "read write"
+		k.oracle.SetFault(func(oracle.Send) oracle.Fault {
+			return oracle.Fault{Edit: func(answer map[string]any) { answer["scope"] = scope }}
+		})
+		ref := k.adopt("cafe")
+		k.sleep(time.Hour)
+		for _, want := range []struct {
+			scope   string
+			missing bool
+		}{{"read", true}, {"read write more", false}} {
+			scope = want.scope
+			before := k.count(grant.ConnectionScopeChanged)
+			k.sleep(2 * time.Hour)
+			c, err := k.Connection(t.Context(), ref)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := k.count(grant.ConnectionScopeChanged) - before; n != 1 {
+				t.Errorf("%d events tell of %q", n, scope)
+			}
+			if slices.Contains(c.Flags, grant.ScopeMissing) != want.missing || k.token(ref).Token.Scope != want.scope {
+				t.Errorf("with %q its flags are %v", scope, c.Flags)
+			}
 		}
 	})
 }
