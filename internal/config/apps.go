@@ -84,6 +84,9 @@ func (c *Config) policy(a *App) func(grant.Policy) grant.Policy {
 		if most != 0 {
 			p.MaxInFlight = most
 		}
+		if r.Rate != 0 {
+			p.RatePerSecond = r.Rate
+		}
 		return p
 	}
 }
@@ -101,6 +104,9 @@ func (r Refresh) over(base Refresh) Refresh {
 	}
 	if r.MaxInFlightStrict != 0 {
 		base.MaxInFlightStrict = r.MaxInFlightStrict
+	}
+	if r.Rate != 0 {
+		base.Rate = r.Rate
 	}
 	return base
 }

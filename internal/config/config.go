@@ -120,6 +120,7 @@ type Refresh struct {
 	Keepalive         string   `yaml:"keepalive,omitempty"` // auto
 	MaxInFlight       int      `yaml:"max_in_flight,omitempty"`
 	MaxInFlightStrict int      `yaml:"max_in_flight_strict,omitempty"`
+	Rate              float64  `yaml:"rate,omitempty"` // token requests per second; 0 for no limit of ours
 }
 
 // Links are the links merchants follow.

@@ -250,6 +250,8 @@ func TestMistakesNameTheirPlaceAndWhatToDo(t *testing.T) {
 		{"an unknown rotation", app("    rotation: {policy: sometimes}\n"), "apps.a.rotation.policy (line 8): rotation policy"},
 		{"a window without a unit", app("    refresh: {window: 30}\n"), "apps.a.refresh.window (line 8): is not a duration; write one like 30s"},
 		{"a window of nothing", minimal + "refresh: {window: 0s}\n", "refresh.window (line 4): must be between 1s and 1d"},
+		{"no rate", minimal + "refresh: {rate: 0}\n", "refresh.rate (line 4): must be between 0.01 and 10000 token requests per second"},
+		{"a rate that is no number", minimal + "refresh: {rate: .nan}\n", "refresh.rate (line 4): must be between 0.01 and 10000 token requests per second"},
 		{"no requests in flight", minimal + "refresh: {max_in_flight: 0}\n", "refresh.max_in_flight (line 4): must be between 1 and 1000"},
 		{"keepalive other than auto", minimal + "refresh: {keepalive: never}\n", "refresh.keepalive (line 4): must be auto"},
 		{"a return URL for every host", minimal + "links: {return_url_allow: [\"https://app.example*\"]}\n", "needs a / after the host"},
@@ -421,5 +423,19 @@ func TestLoadResolvesPathsAgainstTheFile(t *testing.T) {
 	_, err = Load(filepath.Join(dir, "absent.yaml"), nil)
 	if err == nil || !strings.Contains(err.Error(), "evergrant init") {
 		t.Errorf("error for an absent file is %v", err)
+	}
+}
+
+func TestARateIsAnAppsOwnOrEverybodys(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(contract, "max_in_flight_strict: 8", "max_in_flight_strict: 8\n  rate: 2.5", 1)
+	c, err := Parse([]byte(strings.Replace(text, "refresh: {window: 60s}", "refresh: {window: 60s, rate: 20}", 1)), world())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for app, want := range map[string]float64{"k-series": 2.5, "other": 20} {
+		if got := c.policy(c.Apps[app])(grant.Policy{RatePerSecond: 7}).RatePerSecond; got != want {
+			t.Errorf("%s has the rate %v, want %v", app, got, want)
+		}
 	}
 }

@@ -136,6 +136,10 @@ func (c *Config) validateRefresh(ps *Problems, path string, r Refresh) {
 	}
 	c.inFlight(ps, path+".max_in_flight", r.MaxInFlight)
 	c.inFlight(ps, path+".max_in_flight_strict", r.MaxInFlightStrict)
+	// NaN is in no order.
+	if _, given := c.lines[path+".rate"]; given && !(r.Rate >= 0.01 && r.Rate <= 10_000) {
+		c.add(ps, path+".rate", "must be between 0.01 and 10000 token requests per second")
+	}
 }
 
 // inFlight reports a limit of concurrent requests that is given and out of bounds.
