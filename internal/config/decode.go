@@ -219,6 +219,13 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 			return
 		}
 		v.SetInt(i)
+	case v.Kind() == reflect.Float64:
+		f, err := strconv.ParseFloat(n.Value, 64)
+		if err != nil {
+			d.errorf(path, n, "must be a number, like 2.5")
+			return
+		}
+		v.SetFloat(f)
 	case v.Kind() == reflect.Bool:
 		if n.Value != "true" && n.Value != "false" {
 			d.errorf(path, n, "must be true or false")
