@@ -364,3 +364,35 @@ func TestAScopeThatNarrowsIsToldOfAndShown(t *testing.T) {
 		}
 	})
 }
+
+// While a refresh is not settled the clock is set back by a day. When it is due
+// to be settled, by that clock, is a day away.
+func TestAClockThatIsSetBackDoesNotKeepAnAttemptOpen(t *testing.T) {
+	for _, rotation := range []string{oracle.Grace, oracle.Strict, oracle.FamilyKill} {
+		for name, reopen := range map[string]bool{"running": false, "and a restart": true} {
+			t.Run(rotation+", "+name, func(t *testing.T) {
+				var clock wallClock
+				o := kitOptions{oracle: oracle.Options{Rotation: rotation, Window: 72 * time.Hour}, now: clock.now}
+				bubble(t, o, func(t *testing.T, k *kit) {
+					ref := k.adopt("cafe")
+					k.oracle.SetFault(func(oracle.Send) oracle.Fault { return oracle.Fault{LoseRequest: true} })
+					for len(k.oracle.Sends()) == 0 {
+						k.sleep(100 * time.Millisecond)
+					}
+					clock.step(-24 * time.Hour)
+					k.oracle.SetFault(nil)
+					if reopen {
+						k.restart(o, func(string) {})
+					}
+					k.inWindow(ref, 3*time.Hour, 10*time.Second)
+					if h := k.token(ref); h.State != grant.Connected {
+						t.Errorf("it is %s", h.State)
+					}
+					if r := k.oracle.Report(); r.Overlaps != 0 || r.TwoLate != 0 {
+						t.Errorf("%+v", r)
+					}
+				})
+			})
+		}
+	}
+}

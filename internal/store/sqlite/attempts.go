@@ -110,7 +110,9 @@ func unclaimable(row claimRow, owner string, of grant.Version, now time.Time) st
 		return "is not live"
 	case !row.attempt.Valid:
 		return ""
-	case row.due.IsZero() || row.due.After(now):
+	case (row.due.IsZero() || row.due.After(now)) && !row.opened.OpenedAt.After(now):
+		// One that was opened in the future was opened before the clock was set back.
+		// When it is due is not known any more, and somebody waits for it.
 		return "has an open attempt that is not due"
 	case !row.unknown.Bool && row.owner.String == owner:
 		return "has an open attempt whose owner lives"
