@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +15,6 @@ import (
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/oracle"
-	"github.com/evergrant/evergrant/internal/secret"
 	"github.com/evergrant/evergrant/internal/spool"
 	"github.com/evergrant/evergrant/internal/store"
 	"github.com/evergrant/evergrant/provider"
@@ -305,62 +303,6 @@ func TestAParkedAnswerSavesAGrantThatWouldBeDeclaredDead(t *testing.T) {
 		r := k.oracle.Report()
 		if r.Sends != 3 || r.Rotations != 2 {
 			t.Errorf("want the refresh whose answer was lost, the probe that was refused and one with the parked token: %+v", r)
-		}
-	})
-}
-
-func TestWhileAClientSecretIsRotatedEitherWorks(t *testing.T) {
-	const id, secondSecret = "id", "n3w-s3cret"
-	o := kitOptions{
-		oracle: oracle.Options{Rotation: oracle.FamilyKill, ClientID: id, ClientSecret: secondSecret},
-		app:    func(a *provider.AppOptions) { a.Secrets = append(a.Secrets, secret.New(secondSecret)) },
-	}
-	bubble(t, o, func(t *testing.T, k *kit) {
-		ref := k.adopt("cafe")
-		k.sleep(5 * time.Hour)
-		if h := k.token(ref); h.State != grant.Connected || !k.oracle.AccessValid(h.Token.AccessToken) {
-			t.Errorf("it is %s", h.State)
-		}
-		refused := 0
-		for _, s := range k.oracle.Sends() {
-			if s.Outcome == "refused: invalid_client" {
-				refused++
-			}
-		}
-		if n := k.count(grant.EventAppRejected); n != 0 || refused != 1 {
-			t.Errorf("%d requests had the old secret, want the first; %d incidents", refused, n)
-		}
-	})
-}
-
-func TestAScopeThatNarrowsIsToldOfAndShown(t *testing.T) {
-	o := kitOptions{oracle: oracle.Options{Rotation: oracle.Grace, Window: time.Hour}, app: func(a *provider.AppOptions) {
-		a.Scopes, a.RequiredScopes = []string{"read", "write"}, []string{"write"}
-	}}
-	bubble(t, o, func(t *testing.T, k *kit) {
-		scope := "read write"
-		k.oracle.SetFault(func(oracle.Send) oracle.Fault {
-			return oracle.Fault{Edit: func(answer map[string]any) { answer["scope"] = scope }}
-		})
-		ref := k.adopt("cafe")
-		k.sleep(time.Hour)
-		for _, want := range []struct {
-			scope   string
-			missing bool
-		}{{"read", true}, {"read write more", false}} {
-			scope = want.scope
-			before := k.count(grant.ConnectionScopeChanged)
-			k.sleep(2 * time.Hour)
-			c, err := k.Connection(t.Context(), ref)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n := k.count(grant.ConnectionScopeChanged) - before; n != 1 {
-				t.Errorf("%d events tell of %q", n, scope)
-			}
-			if slices.Contains(c.Flags, grant.ScopeMissing) != want.missing || k.token(ref).Token.Scope != want.scope {
-				t.Errorf("with %q its flags are %v", scope, c.Flags)
-			}
 		}
 	})
 }
