@@ -101,9 +101,9 @@ func TestLayers(t *testing.T) {
 		"internal/store/postgres": {[]string{"internal/access", "internal/fault", "internal/grant", "internal/secret", "internal/store",
 			"internal/store/eventid"}, store},
 		"internal/store/eventid": {[]string{"internal/grant"}, "numbering the log needs no store"},
-		"client":                {[]string{"."}, "importing the client must not pull in a database driver or the engine"},
-		".":                     {nil, "the root package is the words every importer needs"},
-		"sandbox":               {nil, "the sandbox judges the engine, so it shares no code with it"},
+		"client":                 {[]string{"."}, "importing the client must not pull in a database driver or the engine"},
+		".":                      {nil, "the root package is the words every importer needs"},
+		"sandbox":                {nil, "the sandbox judges the engine, so it shares no code with it"},
 	}
 	// Test helpers and the programs that wire everything; see the other tests.
 	free := []string{"internal/app", "internal/cli", "cmd/evergrant"}

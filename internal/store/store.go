@@ -197,7 +197,11 @@ type Attempts interface {
 type ClaimRequest struct {
 	App string
 	// Owner is this process's incarnation. A store serves one at a time: a claim
-	// for another means that the one before is dead.
+	// for another means that the one before is dead. Where processes share a
+	// database, another's owner lives until its store is closed or has lost the
+	// database for longer than it could take to come back; a store that cannot
+	// prove that its own owner is seen to live claims nothing and returns
+	// ErrUnavailable.
 	Owner   string
 	Limit   int
 	Barrier grant.Barrier
@@ -367,15 +371,16 @@ type Pause struct {
 }
 
 // Runs keeps which process used the store last, so that a store that was
-// restored from a backup can be told from the one a spool belongs to.
+// restored from a backup can be told from the one a spool belongs to. A store
+// that many processes share keeps no runs.
 type Runs interface {
 	// LastRun returns the run that began last; the zero Run in a new store, and
-	// from a store that many processes share and that notices a restoration itself.
+	// always from one that many processes share.
 	LastRun(ctx context.Context) (Run, error)
 	// BeginRun records that a run begins.
 	BeginRun(ctx context.Context, id string) error
 	// EndRun records that the last run ended with nothing left undone. ErrStale
-	// if id is not the last run's.
+	// if id is not the last run's and the store keeps runs.
 	EndRun(ctx context.Context, id string) error
 }
 

@@ -30,17 +30,6 @@ func appTests() map[string]func(*fixture) {
 			f.is(f.ResumeApp(f.ctx, app, grant.Event{Type: grant.EventAppResumed}), store.ErrStale)
 			f.appEvents()
 		},
-		"the last run is known, and whether it ended": func(f *fixture) {
-			f.lastRun(store.Run{})
-			f.ok(f.BeginRun(f.ctx, "run_1"))
-			f.lastRun(store.Run{ID: "run_1"})
-			f.ok(f.EndRun(f.ctx, "run_1"))
-			f.lastRun(store.Run{ID: "run_1", Ended: true})
-			f.ok(f.BeginRun(f.ctx, "run_2"))
-			f.lastRun(store.Run{ID: "run_2"})
-			f.is(f.EndRun(f.ctx, "run_1"), store.ErrStale)
-			f.lastRun(store.Run{ID: "run_2"})
-		},
 	}
 }
 
@@ -50,15 +39,6 @@ func (f *fixture) paused(want map[string]store.Pause) {
 	f.ok(err)
 	if diff := cmp.Diff(want, got); diff != "" {
 		f.Errorf("paused apps (-want +got):\n%s", diff)
-	}
-}
-
-func (f *fixture) lastRun(want store.Run) {
-	f.Helper()
-	got, err := f.LastRun(f.ctx)
-	f.ok(err)
-	if got != want {
-		f.Errorf("last run %+v, want %+v", got, want)
 	}
 }
 

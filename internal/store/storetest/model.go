@@ -105,7 +105,7 @@ func (m *model) due() bool { return !m.g.DueAt.IsZero() && !m.g.DueAt.After(m.f.
 
 // claimed brings the model up to date with an attempt that was opened.
 func (m *model) claimed(t *rapid.T, c store.Claim) {
-	want := store.Claim{Grant: m.g, Sealed: m.sealed, DueAt: m.g.DueAt}
+	want := store.Claim{Grant: m.g, Sealed: m.sealed, DueAt: m.g.DueAt, Repeats: m.g.Attempt}
 	kind := grant.FirstSend
 	if m.g.Attempt != nil {
 		kind = grant.Resend

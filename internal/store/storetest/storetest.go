@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -16,10 +17,20 @@ import (
 	"github.com/evergrant/evergrant/internal/store"
 )
 
+// Kind says which of two promises a store makes where the interface leaves the
+// choice.
+type Kind int
+
+const (
+	// Shared is a store that many processes may share: it knows of no last run. The
+	// suite expects one that knows it otherwise.
+	Shared Kind = iota + 1
+)
+
 // Run runs the suite. open returns a new, empty store that judges time by now;
 // the suite closes it. It is called once per test, from tests that run at the
 // same time.
-func Run(t *testing.T, open func(t *testing.T, now func() time.Time) store.Store) {
+func Run(t *testing.T, open func(t *testing.T, now func() time.Time) store.Store, kinds ...Kind) {
 	groups := map[string]map[string]func(*fixture){
 		"connections":    connectionTests(),
 		"filters":        filterTests(),
@@ -36,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) store.Store
 		"retention":      retentionTests(),
 		"keys":           keyTests(),
 		"apps":           appTests(),
+		"runs":           runTests(slices.Contains(kinds, Shared)),
 		"contention":     contentionTests(),
 		"model":          modelTests(),
 		"every method":   methodTests(),

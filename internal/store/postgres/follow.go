@@ -1,0 +1,148 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/evergrant/evergrant/internal/grant"
+)
+
+// poll is how often the log is read without a notification, and how long a lost
+// connection is waited for.
+const poll = time.Second
+
+// followPage is how many events are passed on at once.
+const followPage = 1000
+
+// follower passes on what any process appends to the log.
+type follower struct {
+	s    *Store
+	last int64 // the number of the last event that was passed on
+	lost bool  // that the connection is, has been told
+}
+
+// newFollower begins at the end of the log.
+func newFollower(ctx context.Context, s *Store) (*follower, error) {
+	f := &follower{s: s}
+	err := s.get(ctx, `SELECT last FROM event_log`, nil, &f.last)
+	return f, err
+}
+
+// loop runs until the store closes.
+func (f *follower) loop() {
+	ctx := f.s.life
+	for ctx.Err() == nil {
+		err := f.follow(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if !f.lost {
+			f.lost = true
+			f.s.o.Logger.Error("the log cannot be followed; trying again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(poll):
+		}
+	}
+}
+
+// follow follows the log on one connection until that fails.
+func (f *follower) follow(ctx context.Context) error {
+	conn, err := pgx.ConnectConfig(ctx, f.s.config)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), reconnect)
+		defer cancel()
+		_ = conn.Close(closing)
+	}()
+	if _, err := conn.Exec(ctx, `LISTEN `+channel); err != nil {
+		return err
+	}
+	if f.lost {
+		f.lost = false
+		f.s.o.Logger.Info("the log is followed again")
+	}
+	f.changed("") // nobody listened until now
+	for {
+		if err := f.catchUp(ctx, conn); err != nil {
+			return err
+		}
+		if err := f.wait(ctx, conn); err != nil {
+			return err
+		}
+	}
+}
+
+// wait waits until the log may have grown, and passes on what changed without an
+// event.
+func (f *follower) wait(ctx context.Context, conn *pgx.Conn) error {
+	bounded, cancel := context.WithTimeout(ctx, poll)
+	defer cancel()
+	for {
+		n, err := conn.WaitForNotification(bounded)
+		switch {
+		case pgconn.Timeout(err) && ctx.Err() == nil:
+			return nil
+		case err != nil:
+			return err
+		case n.Payload == "":
+			return nil
+		}
+		f.changed(n.Payload)
+	}
+}
+
+const followQuery = `SELECT ` + eventColumns + ` FROM events WHERE n > $1 ORDER BY n LIMIT $2`
+
+// catchUp passes on the events after the last.
+func (f *follower) catchUp(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		var events []grant.Event
+		bounded, cancel := context.WithTimeout(ctx, f.s.o.Timeout)
+		last := f.last
+		err := eachRow(conn.Query(bounded, followQuery, f.last, followPage))(func(row scanner) error {
+			n, e, err := scanEvent(row)
+			events = append(events, e)
+			last = n
+			return err
+		})
+		cancel()
+		if err != nil {
+			return err
+		}
+		if len(events) == 0 {
+			return nil
+		}
+		f.last = last
+		f.pass(events)
+		if len(events) < followPage {
+			return nil
+		}
+	}
+}
+
+// pass tells of events and of the connections they are about.
+func (f *follower) pass(events []grant.Event) {
+	if f.s.o.Published != nil {
+		f.s.o.Published(events)
+	}
+	told := make(map[string]bool)
+	for _, e := range events {
+		if e.Connection != "" && !told[e.Connection] {
+			told[e.Connection] = true
+			f.changed(e.Connection)
+		}
+	}
+}
+
+func (f *follower) changed(connectionID string) {
+	if f.s.o.Changed != nil {
+		f.s.o.Changed(connectionID)
+	}
+}
