@@ -67,8 +67,9 @@ func (k *kit) awaited() bool {
 }
 
 func TestWhatIsHandedOutWorksHoweverTheOldTokenDies(t *testing.T) {
+	const look = 500 * time.Millisecond
 	everyDeath(t, func(t *testing.T, o oracle.Options) {
-		o.AccessLife = 2 * time.Minute
+		o.AccessLife = time.Minute
 		bubble(t, kitOptions{oracle: o}, func(t *testing.T, k *kit) {
 			resendable := o.Rotation != oracle.Strict && o.Rotation != oracle.FamilyKill
 			n := 0
@@ -78,8 +79,8 @@ func TestWhatIsHandedOutWorksHoweverTheOldTokenDies(t *testing.T) {
 			})
 			ref := k.adoptAt(grant.Ref{Key: "cafe", App: "app"}, o.AccessLife)
 			served, waited := 0, 0
-			for range 8 * int(o.AccessLife/(250*time.Millisecond)) {
-				k.sleep(250 * time.Millisecond)
+			for range 4 * int(o.AccessLife/look) {
+				k.sleep(look)
 				h := k.token(ref)
 				served++
 				switch {
@@ -91,12 +92,12 @@ func TestWhatIsHandedOutWorksHoweverTheOldTokenDies(t *testing.T) {
 				}
 			}
 			r := k.oracle.Report()
-			if r.Rotations < 8 || r.Overlaps != 0 || len(r.Dead) != 0 {
+			if r.Rotations < 4 || r.Overlaps != 0 || len(r.Dead) != 0 {
 				t.Errorf("%+v", r)
 			}
-			// Of a lifetime of two minutes, at most the half second between the
-			// provider's rotation and its answer, and the second until a resend.
-			if waited > served/50 {
+			// Of a lifetime of a minute, at most the moment between the provider's
+			// rotation and its answer, and the second until a resend.
+			if waited > served/25 {
 				t.Errorf("%d of %d tokens were handed out dead while an answer was awaited", waited, served)
 			}
 			if o.OldAccess.From != oracle.AtRotation && waited > 0 {
@@ -218,7 +219,7 @@ func TestNoDeadTokenIsServedWhileTheStoreCannotTakeItsSuccessor(t *testing.T) {
 				ref := k.adopt("cafe")
 				k.token(ref)
 				broken.Store(true)
-				back := time.Now().Add(time.Minute)
+				back := time.Now().Add(15 * time.Second)
 				if r, err := k.Refresh(t.Context(), ref); err != nil || !r[0].Refreshed {
 					t.Fatalf("%+v, %v", r, err)
 				}
@@ -245,15 +246,16 @@ func TestNoDeadTokenIsServedWhileTheStoreCannotTakeItsSuccessor(t *testing.T) {
 // TestABrandNewTokenThatTheAPIDoesNotKnowYetBurnsNoRefreshTokens has an API that
 // lags behind its token endpoint, and callers who report every 401.
 func TestABrandNewTokenThatTheAPIDoesNotKnowYetBurnsNoRefreshTokens(t *testing.T) {
-	for _, lag := range []time.Duration{time.Second, 3 * time.Second, 5 * time.Second} {
+	const look = 500 * time.Millisecond
+	for _, lag := range []time.Duration{time.Second, 5 * time.Second} {
 		for _, d := range deaths {
 			t.Run(fmt.Sprintf("%v late, the old one dies %s", lag, d.name), func(t *testing.T) {
 				o := oracle.Options{Rotation: oracle.FamilyKill, SlowToAccept: lag, OldAccess: d.way}
 				bubble(t, kitOptions{oracle: o}, func(t *testing.T, k *kit) {
 					ref := k.adopt("cafe")
 					refused := 0
-					for range 3 * 3600 * 4 { // three hours
-						k.sleep(250 * time.Millisecond)
+					for range 2 * int(time.Hour/look) {
+						k.sleep(look)
 						h := k.token(ref)
 						if k.oracle.AccessValid(h.Token.AccessToken) {
 							continue
@@ -267,10 +269,10 @@ func TestABrandNewTokenThatTheAPIDoesNotKnowYetBurnsNoRefreshTokens(t *testing.T
 							t.Fatal("a brand new token was replaced")
 						}
 					}
-					if r := k.oracle.Report(); r.Sends != 3 || r.Rotations != 3 {
-						t.Errorf("three hours brought %+v, want one refresh an hour", r)
+					if r := k.oracle.Report(); r.Sends != 2 || r.Rotations != 2 {
+						t.Errorf("two hours brought %+v, want one refresh an hour", r)
 					}
-					if most := 3 * int(lag/(250*time.Millisecond)); refused == 0 || refused > most {
+					if most := 2 * int(lag/look); refused == 0 || refused > most {
 						t.Errorf("%d calls were refused, want some and at most %d: those while the API lags", refused, most)
 					}
 				})
