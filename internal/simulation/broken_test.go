@@ -36,8 +36,8 @@ func TestTheJudgeNoticesABrokenEngine(t *testing.T) {
 		"does not read its journal":                   {wants: "I4", atKill: loseJournal, instead: interruptedBy(diesUncommitted)},
 		"lets an old consent's answer win":            {wants: "I5", db: anyEpoch, instead: interruptedBy(approves)},
 		"hands out a token that has ended":            {wants: "I6", asking: forever()},
-		"commits nothing":                             {wants: "I7", engine: func(s store.Store) store.Store { return uncommitted{s} }},
-		"hands out a token before it commits":         {wants: "I7", engine: func(s store.Store) store.Store { return later{s} }},
+		"commits nothing":                             {wants: "I7", engine: func(s store.Store) store.Store { return uncommitted{s} }, instead: interruptedBy(asks)},
+		"hands out a token before it commits":         {wants: "I7", engine: func(s store.Store) store.Store { return later{s} }, instead: interruptedBy(asks)},
 		"takes a server error for a refusal":          {wants: "I8", front: misread, instead: brokenProviders},
 		"tells of a death twice":                      {wants: "I8", engine: func(s store.Store) store.Store { return loud{s} }, instead: merchantRevokes},
 		"has merchants approve for no reason":         {wants: "I8", asking: tired},
@@ -60,7 +60,9 @@ func TestTheJudgeNoticesABrokenEngine(t *testing.T) {
 				defer time.Sleep(10 * time.Second) // until the last of what is late has happened
 				defer w.close()
 				w.live()
-				w.verdict()
+				if !j.objected(v.wants) {
+					w.verdict()
+				}
 				if !j.objected(v.wants) {
 					t.Errorf("the judge has no objection about %s, but: %q", v.wants, objections)
 				}

@@ -183,7 +183,7 @@ func (w *world) live() {
 	for _, s := range w.skies {
 		s.set(serene)
 	}
-	if !w.j.objected(w.v.wants) {
+	if w.v.wants == "" {
 		time.Sleep(w.life + 30*time.Minute)
 	}
 	close(w.stopped)
@@ -259,7 +259,7 @@ func (w *world) verdict() figures {
 			}
 		case state == grant.NeedsReauthorization:
 		case state != grant.Connected:
-			w.j.object("I8", "%s, at a provider whose rotation is %s, is still %s/%s", c.ref, c.v.rotation, state, got.Status.Reason)
+			w.j.object("recovery", "%s, at a provider whose rotation is %s, is still %s/%s", c.ref, c.v.rotation, state, got.Status.Reason)
 		default:
 			w.got.connected++
 			w.ask(c, func(ctx context.Context, m *manager.Manager, ref grant.Ref) (*manager.Handout, error) {
