@@ -351,6 +351,32 @@ func TestWhatIsLeftFromBeforeARestorationIsNotRedoneOverNewerTokens(t *testing.T
 	}
 }
 
+// For a while the server ran without its mirror, which has older tokens since.
+func TestAMirrorThatWasLeftOutForAWhileIsNotTrusted(t *testing.T) {
+	with := kitOptions{oracle: oracle.Options{Rotation: oracle.FamilyKill}, mirror: true}
+	bubble(t, with, func(t *testing.T, k *kit) {
+		k.adopt("cafe")
+		backup := filepath.Join(t.TempDir(), "backup")
+		k.restart(with, func(db string) { copyFile(t, db, backup) })
+		k.sleep(3 * time.Hour)
+		without := with
+		without.mirror = false
+		k.restart(without, func(string) {})
+		k.sleep(5 * time.Hour)
+		k.restart(with, func(string) {})
+		k.sleep(10 * time.Minute)
+		k.restart(with, func(db string) {
+			copyFile(t, backup, db)
+			loseSpool(t, db)
+			damage(t, db)
+		})
+		k.paused(grant.PausedByRestore)
+		if r := k.oracle.Report(); r.Sends != r.Rotations {
+			t.Errorf("a spent token was sent: %+v", r)
+		}
+	})
+}
+
 // replaceFiles copies the files of a pattern from one folder into another, where
 // they take the place of those there.
 func replaceFiles(t *testing.T, from, pattern, to string) {

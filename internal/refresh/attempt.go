@@ -189,7 +189,7 @@ func (a *attempt) journal(ans oauth.Answer) error {
 	g := a.claim.Grant
 	err := a.room.Write(spool.Entry{
 		Kind: spool.Refresh, AttemptID: g.Attempt.ID, GrantID: g.ID, App: a.l.app.Name, Of: g.Attempt.Of,
-		SentAt: ans.SentAt, Status: ans.Status, Type: ans.ContentType, Body: ans.Body,
+		SentAt: ans.SentAt, Status: ans.Status, Type: ans.ContentType, Cut: !ans.Complete, Body: ans.Body,
 	})
 	a.journaled = err == nil
 	return err

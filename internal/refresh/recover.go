@@ -61,7 +61,7 @@ func (e *Engine) replayEntry(ctx context.Context, entry spool.Entry) error {
 // answerOf is the answer that was spooled.
 func answerOf(e spool.Entry) oauth.Answer {
 	return oauth.Answer{
-		SentAt: e.SentAt, ReceivedAt: e.SentAt, Sent: true, Complete: true,
+		SentAt: e.SentAt, ReceivedAt: e.SentAt, Sent: true, Complete: !e.Cut,
 		Status: e.Status, ContentType: e.Type, Body: e.Body,
 	}
 }
@@ -70,7 +70,7 @@ func answerOf(e spool.Entry) oauth.Answer {
 // and reports whether it is current now.
 func (e *Engine) recommitAnswer(ctx context.Context, g grant.Grant, ans oauth.Answer) (bool, error) {
 	tok, err := oauth.ParseToken(ans)
-	if err != nil {
+	if err != nil || oauth.Classify(ans, nil).Outcome != grant.Granted { // half an answer may parse
 		return false, nil
 	}
 	return e.recommit(ctx, g, tok, ans.SentAt)

@@ -34,6 +34,9 @@ func (e *Engine) continues(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := e.followed(ctx, last.ID, other || behind); err != nil {
+		return err
+	}
 	// Both are known before the first of them can be the store's last, so that a
 	// start that is cut off here is no restoration to the next.
 	if err := e.c.Spool.SetRuns(last.ID, e.owner); err != nil {
@@ -47,6 +50,26 @@ func (e *Engine) continues(ctx context.Context) error {
 		}
 	}
 	return e.c.Store.BeginRun(ctx, e.owner)
+}
+
+// followed has the mirror go along with this run. If it was left out of the
+// store's last one, what it holds may be older than what the store held since,
+// and after the next restoration nobody could tell: it is forgotten. After a
+// restoration the last run is an earlier one than the mirror's.
+func (e *Engine) followed(ctx context.Context, last string, restored bool) error {
+	if e.c.Mirror == nil {
+		return nil
+	}
+	known, err := e.c.Mirror.Runs(ctx)
+	if err != nil {
+		return err
+	}
+	if last != "" && !restored && !slices.Contains(known, last) {
+		if err := e.c.Mirror.Forget(ctx); err != nil {
+			return err
+		}
+	}
+	return e.c.Mirror.SetRuns(ctx, last, e.owner)
 }
 
 // doubt pauses the apps that have a live grant whose refresh token may be spent

@@ -17,6 +17,13 @@ type Mirror interface {
 	// NewestFirst returns what earlier processes left, the newest first. The last
 	// pair has an error if it cannot be read.
 	NewestFirst(ctx context.Context) iter.Seq2[Newest, error]
+	// Runs returns the ids that SetRuns kept last, none in a new mirror: the runs
+	// of the store that it was told of.
+	Runs(ctx context.Context) ([]string, error)
+	// SetRuns keeps the ids, instead of those before; "" is none.
+	SetRuns(ctx context.Context, ids ...string) error
+	// Forget removes what earlier processes left.
+	Forget(ctx context.Context) error
 	// Check reports why the mirror could not be written, nil if it could.
 	Check() error
 }

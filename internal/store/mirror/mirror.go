@@ -53,6 +53,8 @@ var _ store.Mirror = (*Mirror)(nil)
 
 const schema = `
 CREATE TABLE IF NOT EXISTS runs (n INTEGER PRIMARY KEY) STRICT;
+-- The store's runs, which have ids of their own.
+CREATE TABLE IF NOT EXISTS told_of (run TEXT PRIMARY KEY) STRICT;
 
 -- One row per grant; n rises with every writing, so the newest come last. Times
 -- are microseconds since 1970, 0 for none.

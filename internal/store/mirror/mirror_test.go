@@ -128,6 +128,38 @@ func TestAnEndIsKeptToo(t *testing.T) {
 	})
 }
 
+func TestRunsAreKeptUntilOthersAreAndWhatIsForgottenIsGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mirror.db")
+	runs := func(m *Mirror, want ...string) {
+		t.Helper()
+		got, err := m.Runs(t.Context())
+		must(t, err)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	run(t, path, func(m *Mirror) {
+		runs(m)
+		must(t, m.SetRuns(t.Context(), "", "run_1"))
+		m.Put(entry("grant_a", 1, 1))
+	})
+	run(t, path, func(m *Mirror) {
+		runs(m, "run_1")
+		must(t, m.SetRuns(t.Context(), "run_1", "run_2"))
+		runs(m, "run_1", "run_2")
+		must(t, m.SetRuns(t.Context(), "run_2", "run_3", "run_3"))
+		m.Put(entry("grant_b", 1, 1))
+		must(t, m.flush())
+		must(t, m.Forget(t.Context()))
+	})
+	run(t, path, func(m *Mirror) {
+		runs(m, "run_2", "run_3")
+		if diff := cmp.Diff([]store.Newest{entry("grant_b", 1, 1)}, newestFirst(t, m)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestWhatCannotBeWrittenIsTriedAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mirror.db")
 	synctest.Test(t, func(t *testing.T) {
