@@ -37,7 +37,7 @@ func (s *Service) exchange(ctx context.Context, v visit, a grant.Authorization, 
 	}
 	entry := spool.Entry{
 		Kind: spool.Exchange, AttemptID: a.ID, App: v.app.Name,
-		SentAt: ans.SentAt, Status: ans.Status, Type: ans.ContentType, Body: ans.Body,
+		SentAt: ans.SentAt, Status: ans.Status, Type: ans.ContentType, Cut: !ans.Complete, Body: ans.Body,
 	}
 	// Kept before it is understood. A disk that fails now costs the safety net,
 	// not the answer, which is still in hand.

@@ -52,7 +52,7 @@ func (s *Service) Recover(ctx context.Context, e spool.Entry) error {
 		return fmt.Errorf("recover %s: app %q is not configured; its tokens wait in the spool", e.AttemptID, v.link.App)
 	}
 	ans := oauth.Answer{
-		SentAt: e.SentAt, ReceivedAt: e.SentAt, Sent: true, Complete: true,
+		SentAt: e.SentAt, ReceivedAt: e.SentAt, Sent: true, Complete: !e.Cut,
 		Status: e.Status, ContentType: e.Type, Body: e.Body,
 	}
 	if _, err := s.settle(ctx, v, a, ans, oauth.Classify(ans, v.app.Recipe.Errors)); err != nil {

@@ -30,6 +30,7 @@ type Entry struct {
 	SentAt    time.Time
 	Status    int
 	Type      string // Content-Type; kept up to 256 bytes
+	Cut       bool   // the body did not end by itself
 	Body      []byte // raw; secret
 }
 
@@ -63,6 +64,7 @@ type entryHead struct {
 	SentAt time.Time `json:"s"`
 	Status int       `json:"c"`
 	Type   string    `json:"t,omitempty"`
+	Cut    bool      `json:"x,omitempty"`
 }
 
 // plaintext encodes the entry for sealing: the length of the head, the head in
@@ -72,7 +74,7 @@ func (e Entry) plaintext() ([]byte, error) {
 	if len(ct) > maxType {
 		ct = strings.ToValidUTF8(ct[:maxType], "") // a cut may split a character
 	}
-	head, err := json.Marshal(entryHead{e.Kind, e.GrantID, e.App, e.SentAt.UTC(), e.Status, ct})
+	head, err := json.Marshal(entryHead{e.Kind, e.GrantID, e.App, e.SentAt.UTC(), e.Status, ct, e.Cut})
 	if err != nil {
 		return nil, fmt.Errorf("encode spool entry: %w", err)
 	}
@@ -96,5 +98,5 @@ func parseEntry(id string, of grant.Version, b []byte) (Entry, error) {
 	if err := json.Unmarshal(b[w:w+int(n)], &h); err != nil {
 		return Entry{}, errBadEntry
 	}
-	return Entry{h.Kind, id, h.Grant, h.App, of, h.SentAt, h.Status, h.Type, b[w+int(n):]}, nil
+	return Entry{h.Kind, id, h.Grant, h.App, of, h.SentAt, h.Status, h.Type, h.Cut, b[w+int(n):]}, nil
 }
