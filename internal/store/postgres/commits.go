@@ -129,16 +129,15 @@ const commitQuery = `WITH clock AS MATERIALIZED (
 			$8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[]) WITH ORDINALITY
 			AS r (grant_id, attempt, epoch, seq, sealed, scope, issued_at, expires_at, deadline_at, due_at, ord)
 	), found AS MATERIALIZED (
-		SELECT g.connection_id, g.id, r.ord
+		SELECT g.connection_id, g.id, r.ord, r.seq, r.scope, r.issued_at, r.expires_at, r.deadline_at, r.due_at
 		FROM r JOIN grant_ids i ON i.id = r.grant_id JOIN grants g ON g.connection_id = i.connection_id AND g.id = i.id
 		WHERE g.epoch = r.epoch AND g.seq = r.seq AND g.attempt = r.attempt
 			AND g.state = 'connected' AND g.reason = 'ok' AND g.next_try_at IS NULL
 		ORDER BY g.id FOR UPDATE OF g
 	), renewed AS (
-		UPDATE grants g SET seq = r.seq + 1, scope = r.scope, issued_at = r.issued_at, expires_at = r.expires_at,
-			deadline_at = r.deadline_at, due_at = r.due_at, failures = 0, refusals = 0, refused_at = NULL, ` + closed + `
-		FROM found f JOIN r ON r.ord = f.ord
-		WHERE g.connection_id = f.connection_id AND g.id = f.id
+		UPDATE grants g SET seq = f.seq + 1, scope = f.scope, issued_at = f.issued_at, expires_at = f.expires_at,
+			deadline_at = f.deadline_at, due_at = f.due_at, failures = 0, refusals = 0, refused_at = NULL, ` + closed + `
+		FROM found f WHERE g.connection_id = f.connection_id AND g.id = f.id
 		RETURNING f.ord, g.connection_id, g.id, g.app, g.key
 	), kept AS (
 		INSERT INTO credentials (connection_id, grant_id, slot, epoch, seq, attempt, sealed)
@@ -147,16 +146,16 @@ const commitQuery = `WITH clock AS MATERIALIZED (
 		ON CONFLICT (connection_id, grant_id, slot) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq,
 			attempt = excluded.attempt, sealed = excluded.sealed
 	), e AS MATERIALIZED (
-		SELECT row_number() OVER (ORDER BY e.ord) AS n, e.of, e.type, coalesce(e.time, clock.now) AS time, e.connection,
-			CASE WHEN e.connection <> u.connection_id OR e.grant_id <> '' THEN e.grant_id ELSE u.id END AS grant_id,
-			CASE WHEN e.connection <> u.connection_id OR e.app <> '' THEN e.app ELSE u.app END AS app,
-			CASE WHEN e.connection <> u.connection_id OR e.ref <> '' THEN e.ref ELSE u.key || '@' || u.app END AS ref,
+		SELECT row_number() OVER (ORDER BY e.ord) AS n, e.type, coalesce(e.time, clock.now) AS time, e.connection,
+			CASE WHEN e.mine AND e.grant_id = '' THEN e.id ELSE e.grant_id END AS grant_id,
+			CASE WHEN e.mine AND e.app = '' THEN e.its_app ELSE e.app END AS app,
+			CASE WHEN e.mine AND e.ref = '' THEN e.key || '@' || e.its_app ELSE e.ref END AS ref,
 			e.reason, e.data
-		FROM (SELECT of, type, time, coalesce(nullif(connection, ''), owner.connection_id) AS connection, grant_id, app, ref, reason, data, ord
+		FROM (SELECT e.ord, e.type, e.time, coalesce(nullif(e.connection, ''), u.connection_id) AS connection,
+				e.connection IN ('', u.connection_id) AS mine, e.grant_id, e.app, e.ref, e.reason, e.data, u.id, u.app AS its_app, u.key
 			FROM unnest($12::bigint[], $13::text[], $14::timestamptz[], $15::text[], $16::text[], $17::text[], $18::text[],
 				$19::text[], $20::text[]) WITH ORDINALITY AS e (of, type, time, connection, grant_id, app, ref, reason, data, ord)
-			JOIN (SELECT ord AS of, connection_id FROM renewed) AS owner USING (of)) AS e
-		JOIN renewed u ON u.ord = e.of CROSS JOIN clock
+			JOIN renewed u ON u.ord = e.of) AS e, clock
 	), seat AS (
 		UPDATE event_log SET last = greatest(last, (floor(extract(epoch FROM clock.now) * 1000)::bigint << 15) - 1)
 			+ (SELECT count(*) FROM e)

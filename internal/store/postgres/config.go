@@ -53,6 +53,17 @@ func configure(o *Options) (*pgxpool.Config, error) {
 	return config, nil
 }
 
+// claimConfig is the configuration of the session that claims. The planner does
+// not see how few rows are claimed of how many are due, and would read whole
+// partitions to join with them.
+func claimConfig(c *pgx.ConnConfig) *pgx.ConnConfig {
+	c = c.Copy()
+	for _, name := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan"} {
+		c.RuntimeParams[name] = "off"
+	}
+	return c
+}
+
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // refusedError says why a server that answers is not used.

@@ -138,7 +138,7 @@ func (n *session) hold(ctx context.Context, owner string) error {
 // session that has it is ended.
 func (n *session) take(ctx context.Context) (err error) {
 	if n.conn == nil || n.conn.IsClosed() {
-		if n.conn, err = pgx.ConnectConfig(ctx, n.s.config); err != nil {
+		if n.conn, err = pgx.ConnectConfig(ctx, claimConfig(n.s.config)); err != nil {
 			n.conn = nil
 			return err
 		}
