@@ -61,6 +61,9 @@ func newVendor(t testing.TB, name string, port int, o oracle.Options, policies .
 		PublicURL: "https://connect.example",
 		Policy: func(p grant.Policy) grant.Policy {
 			p.Rotation, p.Window = grant.Rotation(o.Rotation), o.Window
+			if o.OldAccess.From != "" {
+				p.OldAccessToken = grant.RevokedNow
+			}
 			for _, change := range policies {
 				change(&p)
 			}

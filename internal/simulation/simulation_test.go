@@ -88,8 +88,9 @@ func newWorld(t *testing.T, seed uint64, size tier, v variant, j *judge) *world 
 		{Rotation: oracle.Lenient, Window: 24 * time.Hour},
 		{Rotation: oracle.Grace, Window: size.life + 2*time.Hour, SameSuccessor: true},
 		{Rotation: oracle.Grace, Window: size.life + 2*time.Hour},
-		{Rotation: oracle.RetireOnUse},
+		{Rotation: oracle.RetireOnUse, OldAccess: oracle.OldAccess{From: oracle.AtFirstUse}},
 		{Rotation: oracle.Strict},
+		{Rotation: oracle.Strict, OldAccess: oracle.OldAccess{From: oracle.AtRotation}},
 		{Rotation: oracle.FamilyKill},
 	} {
 		o.AccessLife = size.life

@@ -116,8 +116,10 @@ func (s *sky) choose(send oracle.Send) (f oracle.Fault, failed bool) {
 	case p >= 980 && rare == 1 && !s.lied[send.Grant]:
 		s.lied[send.Grant] = true // once proves nothing
 		return oracle.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`}, true
-	case p < 50/rare:
+	case p < 30/rare:
 		f.LoseAnswer = true
+	case p < 50/rare:
+		f.CutAnswer = true
 	case p < 70/rare:
 		f.After = time.Minute // processed, but its sender will have gone
 	case p < 90/rare:
