@@ -59,25 +59,45 @@ func (g *gate) held() bool {
 // gate makes it the probe. A waiting caller may probe sooner than background
 // work, but not more than once a second.
 func (g *gate) open(now time.Time, waiting bool) bool {
+	ok, _ := g.pass(now, waiting)
+	return ok
+}
+
+// pass is open, and tells whether the request is the probe.
+func (g *gate) pass(now time.Time, waiting bool) (ok, probing bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.held() || now.Before(g.notBefore) {
-		return false
+	if g.shut(now) {
+		return false, false
 	}
 	if !g.closed() {
-		return true
+		return true, false
 	}
 	probe := g.nextProbe
 	if waiting {
 		probe = probe.Add(probeFirst - g.backoff)
 	}
 	if now.Before(probe) {
-		return false
+		return false, false
 	}
 	g.backoff = min(max(2*g.backoff, probeFirst), probeMost)
 	g.nextProbe = now.Add(g.backoff)
-	return true
+	return true, true
 }
+
+// still reports whether a request that may pass may do so now that its turn has
+// come.
+func (g *gate) still(now time.Time, probing bool) bool {
+	if !probing {
+		return g.open(now, true)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.shut(now)
+}
+
+// shut reports whether not even a probe goes out.
+func (g *gate) shut(now time.Time) bool { return g.held() || now.Before(g.notBefore) }
 
 // width is how many requests may go out together: one through a closed gate.
 func (g *gate) width() int {

@@ -66,21 +66,22 @@ func (l *lane) poke() {
 
 // enter takes a slot for a waiting caller, before any background work gets one.
 func (l *lane) enter(ctx context.Context) error {
-	if !l.gate.open(l.e.c.Now(), true) {
+	ok, probing := l.gate.pass(l.e.c.Now(), true)
+	if !ok {
 		return ErrBlocked
 	}
 	l.mu.Lock()
 	if l.free > 0 && len(l.waiting) == 0 {
 		l.free--
 		l.mu.Unlock()
-		return l.await(ctx)
+		return l.await(ctx, probing)
 	}
 	turn := make(chan struct{})
 	l.waiting = append(l.waiting, turn)
 	l.mu.Unlock()
 	select {
 	case <-turn:
-		return l.await(ctx)
+		return l.await(ctx, probing)
 	case <-ctx.Done():
 	}
 	l.mu.Lock()
@@ -96,11 +97,16 @@ func (l *lane) enter(ctx context.Context) error {
 	return ErrStopped
 }
 
-// await waits for the app's rate. On failure the slot is given back.
-func (l *lane) await(ctx context.Context) error {
+// await waits for the app's rate, and looks at the gate again, which may have
+// closed since. On failure the slot is given back.
+func (l *lane) await(ctx context.Context, probing bool) error {
 	if err := l.pace.limiter.Wait(ctx); err != nil {
 		l.leave()
 		return ErrStopped
+	}
+	if !l.gate.still(l.e.c.Now(), probing) {
+		l.leave()
+		return ErrBlocked
 	}
 	return nil
 }
