@@ -112,3 +112,29 @@ func panics(t *testing.T, o kitOptions, method string, first oracle.Fault) {
 		}
 	})
 }
+
+func TestAPanicOverAnOldAnswerDoesNotKeepTheServerDown(t *testing.T) {
+	var commit atomic.Bool
+	died := kitOptions{
+		oracle: oracle.Options{Rotation: oracle.Strict},
+		wrap:   func(s store.Store) store.Store { return &failing{Store: s, commit: &commit} },
+	}
+	bubble(t, died, func(t *testing.T, k *kit) {
+		ref := k.adopt("cafe")
+		commit.Store(true)
+		k.sleep(time.Hour - 5*time.Second)
+		k.closeStack() // with an answer in the journal
+		b := &buggy{method: "commit"}
+		b.times.Store(1)
+		o := died
+		o.wrap = func(s store.Store) store.Store { b.Store = s; return b }
+		k.open(o)
+		if b.times.Load() != 0 {
+			t.Fatal("nothing panicked")
+		}
+		k.sleep(5 * time.Minute)
+		if h := k.token(ref); h.State != grant.Connected || !k.oracle.AccessValid(h.Token.AccessToken) {
+			t.Errorf("it is %s", h.State)
+		}
+	})
+}

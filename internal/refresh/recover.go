@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/grant"
@@ -17,7 +18,7 @@ import (
 // it again changes nothing.
 func (e *Engine) replay(ctx context.Context) error {
 	for _, entry := range e.c.Spool.Pending() {
-		err := e.replayEntry(ctx, entry)
+		err := e.replaySafely(ctx, entry)
 		if entry.Kind == spool.Exchange && err != nil && !errors.Is(err, store.ErrUnavailable) {
 			// It needs an operator, and the grants there are cannot wait for that.
 			e.c.Logger.Error("tokens just issued cannot be stored; they wait in the spool for the next start", "authorization", entry.AttemptID, "err", err)
@@ -31,6 +32,23 @@ func (e *Engine) replay(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// replaySafely replays an entry. A bug of ours that one answer sets off must not
+// keep every start from succeeding: that answer is parked, to be tried before
+// its grant is declared dead.
+func (e *Engine) replaySafely(ctx context.Context, entry spool.Entry) (err error) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		e.c.Logger.Error("panic while an answer of an earlier process was committed", "attempt", entry.AttemptID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		if err = errors.New("internal error"); entry.Kind == spool.Refresh {
+			err = e.park(ctx, entry.GrantID, entry.AttemptID, entry.Of, answerOf(entry))
+		}
+	}()
+	return e.replayEntry(ctx, entry)
 }
 
 func (e *Engine) replayEntry(ctx context.Context, entry spool.Entry) error {
