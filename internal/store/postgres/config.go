@@ -39,7 +39,9 @@ func configure(o *Options) (*pgxpool.Config, error) {
 		// Most queries touch one partition that is known only when they run. Planning
 		// for all of them each time would cost more than running.
 		"plan_cache_mode": "force_generic_plan",
-		"timezone":        "UTC",
+		// Compiling a query takes longer than any of these runs.
+		"jit":      "off",
+		"timezone": "UTC",
 		// A session whose client is gone holds its locks until the server notices.
 		"idle_in_transaction_session_timeout": milliseconds(o.Timeout),
 		"statement_timeout":                   milliseconds(o.Timeout),
