@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -193,5 +194,12 @@ func openError(c *pgx.ConnConfig, err error) error {
 	case code != "":
 		next = "see what the server's log says"
 	}
-	return fmt.Errorf("cannot open database %s on %s: %w; %s", c.Database, c.Host, err, next)
+	return fmt.Errorf("cannot open database %s on %s: %w; %s", c.Database, c.Host, oneLine{err}, next)
 }
+
+// oneLine writes an error of the driver, which has a line for every address it
+// tried, on one.
+type oneLine struct{ err error }
+
+func (e oneLine) Error() string { return strings.Join(strings.Fields(e.err.Error()), " ") }
+func (e oneLine) Unwrap() error { return e.err }
