@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -99,23 +100,32 @@ func (n *session) claim(ctx context.Context, o *claimOp) error {
 	return n.claimDue(ctx, o)
 }
 
+// one is the opening of a claim of one grant.
+func (o *claimOp) one(dead []string) opening {
+	return opening{o, dead, 1, claimOneQuery, []any{text(o.grantID), o.of.Epoch, o.of.Seq}}
+}
+
+// due is the opening of a claim of at most limit due grants.
+func (o *claimOp) due(dead []string, limit int) opening {
+	return opening{o, dead, limit, claimQuery, []any{o.r.App, limit}}
+}
+
 // claimDue claims what is free first, and, if that is not enough, what dead
 // owners left.
 func (n *session) claimDue(ctx context.Context, o *claimOp) error {
 	if o.r.Limit <= 0 {
 		return nil
 	}
-	err := n.open(ctx, o, nil, o.r.Limit, claimQuery, o.r.App, o.r.Limit)
+	err := n.open(ctx, o.due(nil, o.r.Limit))
 	if err != nil || len(o.claims) == o.r.Limit {
 		return err
 	}
 	dead, err := n.deadStrangers(ctx, o)
 	if err == nil && len(dead) > 0 {
-		left := o.r.Limit - len(o.claims)
-		err = n.open(ctx, o, dead, left, claimQuery, o.r.App, left)
+		err = n.open(ctx, o.due(dead, o.r.Limit-len(o.claims)))
 	}
 	if len(o.claims) > 0 && err != nil {
-		n.drop(err) // what was claimed before is claimed
+		n.drop() // what was claimed before is claimed
 		return nil
 	}
 	return err
@@ -138,7 +148,7 @@ func (n *session) deadStrangers(ctx context.Context, o *claimOp) ([]string, erro
 func (n *session) claimOne(ctx context.Context, o *claimOp) error {
 	var dead []string
 	for {
-		err := n.open(ctx, o, dead, 1, claimOneQuery, text(o.grantID), o.of.Epoch, o.of.Seq)
+		err := n.open(ctx, o.one(dead))
 		if err != nil || len(o.claims) > 0 {
 			return err
 		}
@@ -187,45 +197,68 @@ func (n *session) unclaimable(ctx context.Context, o *claimOp) (why, stranger st
 	return "has an open attempt whose owner lives", stranger, nil
 }
 
-// open opens attempts in one transaction and adds the claims to the op. Until the
-// outcome of the COMMIT is known, the claims are in doubt: if it is lost, the
-// session undoes them before it claims anything else, because nobody knows of
-// them and their owner lives.
-func (n *session) open(ctx context.Context, o *claimOp, dead []string, limit int, query string, args ...any) error {
-	ids := make([]string, limit)
+// opening is a statement that opens attempts for a claim.
+type opening struct {
+	op    *claimOp
+	dead  []string
+	limit int
+	query string
+	pick  []any // the arguments by which it picks grants
+}
+
+// args are the statement's arguments.
+func (p opening) args(clock any) []any {
+	ids := make([]string, p.limit)
 	for i := range ids {
 		ids[i] = grant.NewID(grant.AttemptID, time.Now())
 	}
-	b := o.r.Barrier
-	args = append([]any{n.s.clock(), o.r.Owner, nonNil(dead), ids, b.Settle, b.Guard, b.Lead}, args...)
-	tx, err := n.conn.Begin(ctx)
-	if err != nil {
+	b := p.op.r.Barrier
+	return append([]any{clock, p.op.r.Owner, nonNil(p.dead), ids, b.Settle, b.Guard, b.Lead}, p.pick...)
+}
+
+// open opens attempts in one transaction and adds the claims to their ops. Until
+// the outcome of the COMMIT is known, the claims are in doubt: if it is lost, the
+// session undoes them before it claims anything else, because nobody knows of
+// them and their owner lives.
+func (n *session) open(ctx context.Context, openings ...opening) error {
+	claims := make([][]store.Claim, len(openings))
+	var b pgx.Batch
+	b.Queue(`BEGIN`)
+	for i, p := range openings {
+		b.Queue(p.query, p.args(n.s.clock())...).Query(func(rows pgx.Rows) error {
+			return eachRow(rows, nil)(func(row scanner) error {
+				c, err := scanClaim(row)
+				claims[i] = append(claims[i], c)
+				return err
+			})
+		})
+	}
+	if err := n.conn.SendBatch(ctx, &b).Close(); err != nil {
 		return err
 	}
-	var claims []store.Claim
-	err = eachRow(tx.Query(ctx, query, args...))(func(row scanner) error {
-		var is, was grantRow
-		var c store.Claim
-		err := row.Scan(append(append([]any{&c.Sealed, timeColumn{&c.DueAt}}, was.attemptDest()...), is.dest()...)...)
-		if err != nil {
-			return err
-		}
-		c.Grant = is.finish()
-		was.Version = c.Grant.Version
-		c.Repeats = was.finish().Attempt
-		claims = append(claims, c)
-		return nil
-	})
-	if err != nil {
-		return errors.Join(err, tx.Rollback(ctx))
+	n.doubt = slices.Concat(claims...)
+	if tag, err := n.conn.Exec(ctx, `COMMIT`); err != nil || tag.String() != "COMMIT" {
+		return errors.Join(fmt.Errorf("commit became %q", tag), err)
 	}
-	n.doubt = append(n.doubt, claims...)
-	if err := tx.Commit(ctx); err != nil {
-		return err
+	n.doubt = nil
+	for i, p := range openings {
+		p.op.claims = append(p.op.claims, claims[i]...)
 	}
-	n.doubt = n.doubt[:len(n.doubt)-len(claims)]
-	o.claims = append(o.claims, claims...)
 	return nil
+}
+
+// scanClaim reads what openAndRead selects.
+func scanClaim(row scanner) (store.Claim, error) {
+	var is, was grantRow
+	var c store.Claim
+	err := row.Scan(append(append([]any{&c.Sealed, timeColumn{&c.DueAt}}, was.attemptDest()...), is.dest()...)...)
+	if err != nil {
+		return c, err
+	}
+	c.Grant = is.finish()
+	was.Version = c.Grant.Version
+	c.Repeats = was.finish().Attempt
+	return c, nil
 }
 
 // undo takes back the claims that are in doubt: nothing was sent for them.

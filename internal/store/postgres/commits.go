@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -17,12 +18,13 @@ const (
 	// maxGroup bounds how many renewals share a transaction, and with it how long
 	// the first of them waits for the last.
 	maxGroup = 256
-	// committers is how many groups are under way at once: while one waits for the
-	// disk, the next is brought to the server.
-	committers = 2
+	// turns is how often others get a turn before a group is taken to be complete.
+	turns = 3
 )
 
-// commits gathers renewals that arrive together.
+// commits gathers renewals that arrive together, and makes one group of them at
+// a time: two would wait for each other to append to the log, and each be half
+// as large.
 type commits struct {
 	s   *Store
 	ops chan *commitOp // not buffered: an op that was received will be made
@@ -75,22 +77,25 @@ func (c *commits) loop() {
 	}
 }
 
-// gather adds what is waiting now to a group. Of renewals of one grant all but
-// the first wait for the next look, which finds out what became of it.
+// gather adds what is waiting now to a group, and what comes as soon as others
+// have had their turn: a transaction costs far more than that. Renewals of a
+// grant that has one in the group find out alone what became of it.
 func (c *commits) gather(first *commitOp) []*commitOp {
 	group := []*commitOp{first}
 	grants := map[string]bool{first.GrantID: true}
-	for len(group) < maxGroup {
+	for idle := 0; idle < turns && len(group) < maxGroup; {
 		select {
 		case o := <-c.ops:
+			idle = 0
 			if grants[o.GrantID] {
-				close(o.done) // it finds out alone, behind the lock of the group's
+				close(o.done) // behind the lock of the group's
 				continue
 			}
 			grants[o.GrantID] = true
 			group = append(group, o)
 		default:
-			return group
+			idle++
+			runtime.Gosched()
 		}
 	}
 	return group

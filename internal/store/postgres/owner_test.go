@@ -26,7 +26,7 @@ func replicas(t *testing.T, n int) (string, *testClock, []*Store) {
 func die(s *Store) {
 	s.end()
 	s.work.Wait()
-	s.session.drop(nil)
+	s.session.drop()
 }
 
 func TestAnAttemptOfALivingProcessIsLeftAlone(t *testing.T) {
@@ -185,7 +185,7 @@ func TestAClaimWhoseCommitWasNotAnsweredIsTakenBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p.loseAnswer("commit\x00")
+			p.loseAnswer("COMMIT\x00")
 			if _, err := s.Claim(t.Context(), request("own_a")); !errors.Is(err, store.ErrUnavailable) || p.answersLost() != 1 {
 				t.Fatalf("error is %v after %d lost answers, want ErrUnavailable", err, p.answersLost())
 			}

@@ -117,9 +117,7 @@ func open(ctx context.Context, config *pgxpool.Config, o Options) (_ *Store, err
 		s.pool.Close()
 		return nil, err
 	}
-	for range committers {
-		s.work.Go(s.commits.loop)
-	}
+	s.work.Go(s.commits.loop)
 	s.work.Go(s.session.loop)
 	if o.Published != nil || o.Changed != nil {
 		s.work.Go(follower.loop)

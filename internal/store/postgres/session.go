@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -62,13 +64,55 @@ func (n *session) loop() {
 	for {
 		select {
 		case o := <-n.ops:
-			n.run(o)
-			close(o.done)
+			n.together(n.gather(o))
 		case <-tick.C:
 			n.tend()
 		case <-n.s.life.Done():
 			return
 		}
+	}
+}
+
+// gather adds what is waiting now.
+func (n *session) gather(first *claimOp) []*claimOp {
+	group := []*claimOp{first}
+	for len(group) < maxGroup {
+		select {
+		case o := <-n.ops:
+			group = append(group, o)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// together makes a group of claims: those of single grants in one transaction,
+// in the order in which renewals lock them. What that does not claim, and all
+// others, are made alone.
+func (n *session) together(group []*claimOp) {
+	ctx, cancel := n.s.detached()
+	defer cancel()
+	owner := group[0].r.Owner
+	var openings []opening
+	grants := make(map[string]bool)
+	for _, o := range group {
+		if o.grantID != "" && o.r.Owner == owner && !grants[o.grantID] {
+			grants[o.grantID] = true
+			openings = append(openings, o.one(nil))
+		}
+	}
+	slices.SortFunc(openings, func(a, b opening) int { return strings.Compare(a.op.grantID, b.op.grantID) })
+	if len(openings) > 1 && n.hold(ctx, owner) == nil {
+		if err := n.open(ctx, openings...); err != nil {
+			n.drop()
+		}
+	}
+	for _, o := range group {
+		if len(o.claims) == 0 {
+			n.run(o)
+		}
+		close(o.done)
 	}
 }
 
@@ -81,7 +125,7 @@ func (n *session) run(o *claimOp) {
 	}
 	o.err = n.claim(ctx, o)
 	if o.err != nil && !errors.Is(o.err, store.ErrStale) {
-		n.drop(o.err)
+		n.drop()
 		o.err = dbError(o.err)
 	}
 }
@@ -107,7 +151,7 @@ func (n *session) tend() {
 		n.s.o.Logger.Info("the database session that claims due grants is back")
 	}
 	if _, err := n.conn.Exec(ctx, watchQuery, n.s.clock(), grace); err != nil {
-		n.drop(err)
+		n.drop()
 	}
 }
 
@@ -127,7 +171,7 @@ func (n *session) hold(ctx context.Context, owner string) error {
 	}
 	if err := n.take(ctx); err != nil {
 		n.refused = time.Now()
-		n.drop(err)
+		n.drop()
 		return dbError(err)
 	}
 	return nil
@@ -180,7 +224,7 @@ func (n *session) bury(ctx context.Context) error {
 }
 
 // drop ends a session that cannot be relied on. The server frees its lock.
-func (n *session) drop(error) {
+func (n *session) drop() {
 	if n.conn == nil {
 		return
 	}
@@ -201,7 +245,7 @@ func (n *session) close() error {
 	if err != nil {
 		n.s.o.Logger.Warn("the owner of this process's attempts could not say goodbye; others wait for its grace", "err", err)
 	}
-	n.drop(nil)
+	n.drop()
 	return nil
 }
 
