@@ -33,7 +33,7 @@ type commits struct {
 // commitOp is one renewal on its way.
 type commitOp struct {
 	store.Renewal
-	made bool // with err nil: the renewal is not one of a grant that stays connected
+	made bool // if not, and err is nil, the renewal has to be made alone
 	err  error
 	done chan struct{}
 }
