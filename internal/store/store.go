@@ -179,9 +179,6 @@ type Attempts interface {
 	// Settle records what became of an attempt that brought no credentials.
 	// ErrStale if it is no longer the open one.
 	Settle(ctx context.Context, s Settlement) error
-	// Hurry makes a live grant without an open attempt due at the given time if it
-	// would be due later or never. Of other grants it changes nothing.
-	Hurry(ctx context.Context, grantID string, due time.Time) error
 
 	// Park keeps a sealed answer that could not become current. Parking the same
 	// attempt again changes nothing. ErrNotFound if the grant is gone: then there

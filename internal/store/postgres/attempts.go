@@ -46,21 +46,3 @@ func (s *Store) Settle(ctx context.Context, r store.Settlement) error {
 		return t.conclude(h, r.Status, r.Events)
 	})
 }
-
-// Hurry implements [store.Attempts].
-func (s *Store) Hurry(ctx context.Context, grantID string, due time.Time) error {
-	return s.change(ctx, func(t *tx) error {
-		var connection string
-		err := t.get(`SELECT i.connection_id FROM grant_ids i WHERE i.id = $1`, []any{grantID}, &connection)
-		if err != nil {
-			return fmt.Errorf("grant %s: %w", grantID, err)
-		}
-		if due.IsZero() {
-			return nil
-		}
-		t.write(`UPDATE grants SET due_at = $3 WHERE connection_id = $1 AND id = $2
-			AND state IN ('connected', 'degraded') AND attempt IS NULL AND (due_at IS NULL OR due_at > $3)`,
-			connection, grantID, stamp(due))
-		return nil
-	})
-}

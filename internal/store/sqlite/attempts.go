@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -244,24 +243,5 @@ func (s *Store) Settle(ctx context.Context, r store.Settlement) error {
 			return err
 		}
 		return t.conclude(h, r.Status, r.Events)
-	})
-}
-
-// Hurry implements [store.Attempts].
-func (s *Store) Hurry(ctx context.Context, grantID string, due time.Time) error {
-	return s.w.do(ctx, func(t *tx) error {
-		var n int64
-		var state grant.State
-		var now sql.NullInt64
-		var attempt sql.NullString
-		err := t.get(`SELECT n, state, due_at, attempt FROM grants WHERE id = ?`, []any{grantID}, &n, &state, &now, &attempt)
-		if err != nil {
-			return fmt.Errorf("grant %s: %w", grantID, err)
-		}
-		if !state.Live() || attempt.Valid || due.IsZero() || now.Valid && now.Int64 <= micros(due) {
-			return nil
-		}
-		_, err = t.exec(`UPDATE grants SET due_at = ? WHERE n = ?`, micros(due), n)
-		return err
 	})
 }

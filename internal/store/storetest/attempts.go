@@ -237,27 +237,5 @@ func claimTests() map[string]func(*fixture) {
 			f.is(err, store.ErrStale)
 			equal(f, "grant", f.grant(g.ID), g)
 		},
-		"hurry brings a grant forward, never back": func(f *fixture) {
-			now := f.now()
-			later, soon, never := f.due("later", now.Add(time.Hour)), f.due("soon", now.Add(time.Second)), f.due("never", time.Time{})
-			for _, g := range []grant.Grant{later, soon, never} {
-				f.ok(f.Hurry(f.ctx, g.ID, now.Add(time.Minute)))
-			}
-			equal(f, "later", f.grant(later.ID).DueAt, now.Add(time.Minute))
-			equal(f, "soon", f.grant(soon.ID).DueAt, now.Add(time.Second))
-			equal(f, "never", f.grant(never.ID).DueAt, now.Add(time.Minute))
-			f.is(f.Hurry(f.ctx, "grant_none", now), store.ErrNotFound)
-		},
-		"hurry leaves open attempts and dead grants alone": func(f *fixture) {
-			g := f.connected("open")
-			c := f.claim(g)
-			f.ok(f.Hurry(f.ctx, g.ID, f.now()))
-			equal(f, "due", f.grant(g.ID).DueAt, c.Grant.DueAt)
-			dead := f.newGrant(f.connection("dead"))
-			dead.Status, dead.DueAt = grant.StatusOf(grant.Revoked, f.now()), time.Time{}
-			f.install(dead)
-			f.ok(f.Hurry(f.ctx, dead.ID, f.now()))
-			equal(f, "dead", f.grant(dead.ID), dead)
-		},
 	}
 }

@@ -53,7 +53,6 @@ func (f *fixture) methods() []method {
 			return f.SetLocations(ctx, g.ID, []grant.Location{{ID: "loc-1"}}, e)
 		}},
 		{"NextDue", func(ctx context.Context) error { _, _, err := f.NextDue(ctx, app); return err }},
-		{"Hurry", func(ctx context.Context) error { return f.Hurry(ctx, g.ID, f.now()) }},
 		{"Settle", func(ctx context.Context) error {
 			s := f.settlement(claim, grant.AnswerLost)
 			s.Hold = true

@@ -40,7 +40,6 @@ func modelTests() map[string]func(*fixture) {
 					"settle":     m.settle,
 					"install":    m.install,
 					"disconnect": m.disconnect,
-					"hurry":      m.hurry,
 				})
 			})
 		},
@@ -227,15 +226,5 @@ func (m *model) disconnect(t *rapid.T) {
 		m.g.Status = m.g.Status.Become(grant.DisconnectedByUs, m.f.now(), time.Time{})
 		m.g.DueAt, m.g.Attempt = time.Time{}, nil
 		m.sealed, m.brought = nil, [2]string{}
-	}
-}
-
-func (m *model) hurry(t *rapid.T) {
-	due := m.f.now().Add(time.Duration(rapid.Int64Range(-1, 1).Draw(t, "minutes")) * time.Minute)
-	if err := m.f.Hurry(m.f.ctx, m.g.ID, due); err != nil {
-		t.Fatal(err)
-	}
-	if m.g.Status.State.Live() && m.g.Attempt == nil && (m.g.DueAt.IsZero() || due.Before(m.g.DueAt)) {
-		m.g.DueAt = due
 	}
 }
