@@ -64,7 +64,7 @@ func parseReturnURL(s string) (*url.URL, error) {
 		return nil, errReturnURL
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Opaque != "" || u.User != nil || u.Hostname() == "" || !plainHost(u.Hostname()) {
+	if err != nil || u.Opaque != "" || u.User != nil || u.Hostname() == "" || !plainHost(u.Hostname()) || strings.HasSuffix(u.Host, ":") {
 		return nil, errReturnURL
 	}
 	if u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
