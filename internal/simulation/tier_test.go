@@ -34,7 +34,7 @@ type tier struct {
 
 var (
 	// short is for every change, long for campaigns, tiny to break things in.
-	short = tier{fleet: 210, span: 4 * time.Hour, life: 90 * time.Minute, readers: 3, gap: 5 * time.Minute}
+	short = tier{fleet: 210, span: 3 * time.Hour, life: time.Hour, readers: 3, gap: 4 * time.Minute}
 	long  = tier{fleet: 2100, span: 48 * time.Hour, life: 3 * time.Hour, readers: 8, gap: 10 * time.Minute}
 	tiny  = tier{fleet: 14, span: 40 * time.Minute, life: 10 * time.Minute, readers: 2, gap: time.Minute}
 )
