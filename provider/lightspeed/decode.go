@@ -27,6 +27,10 @@ type financialPage struct {
 // errShape does not wrap the decoder's error, whose text could quote the body.
 var errShape = errors.New("the answer is not the JSON that Lightspeed documents")
 
+// whiteSpace is what may stand around JSON (RFC 8259 section 2), which is less
+// than what Unicode calls space.
+const whiteSpace = " \t\r\n"
+
 // decodeFinancial reads a HAL page. An absent list is an empty one; an entry
 // without an id that makes sense is left out.
 func decodeFinancial(body []byte) (financialPage, error) {
@@ -70,7 +74,7 @@ func decodeOrders(body []byte) ([]business, error) {
 			Name scalar `json:"name"`
 		} `json:"businessLocations"`
 	}
-	if b := bytes.TrimSpace(body); len(b) == 0 || b[0] != '[' || json.Unmarshal(b, &doc) != nil {
+	if b := bytes.Trim(body, whiteSpace); len(b) == 0 || b[0] != '[' || json.Unmarshal(b, &doc) != nil {
 		return nil, errShape
 	}
 	var all []business
@@ -87,7 +91,7 @@ func decodeOrders(body []byte) ([]business, error) {
 }
 
 func object(body []byte, into any) error {
-	if b := bytes.TrimSpace(body); len(b) == 0 || b[0] != '{' || json.Unmarshal(b, into) != nil {
+	if b := bytes.Trim(body, whiteSpace); len(b) == 0 || b[0] != '{' || json.Unmarshal(b, into) != nil {
 		return errShape
 	}
 	return nil
