@@ -47,6 +47,8 @@ type lane struct {
 	waiting []chan struct{} // callers waiting for a slot, first come first served
 	secret  int             // the client secret that worked last
 	told    map[contradiction]bool
+	// suspicious is the last grant whose refresh token was refused on repetition.
+	suspicious string
 }
 
 func newLane(e *Engine, app *provider.App) *lane {
@@ -165,9 +167,14 @@ func (l *lane) claimRequest(n int) store.ClaimRequest {
 
 // run is the lane's loop.
 func (l *lane) run(ctx context.Context) {
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(look)
 	defer timer.Stop()
 	for {
+		rest := l.turn(ctx)
+		for rest <= 0 && ctx.Err() == nil {
+			rest = l.turn(ctx)
+		}
+		timer.Reset(rest)
 		select {
 		case <-ctx.Done():
 			return
@@ -175,7 +182,6 @@ func (l *lane) run(ctx context.Context) {
 		case <-l.wake:
 			l.next = time.Time{}
 		}
-		timer.Reset(l.turn(ctx))
 	}
 }
 

@@ -14,8 +14,9 @@ type contradiction string
 const (
 	// rotated: static says that a refresh token never changes.
 	rotated contradiction = "rotated"
-	// refusedAgain: the policy says that a used refresh token works again, and one
-	// that was sent again within its window was refused, twice.
+	// refusedAgain: the policy says that a used refresh token works again, and
+	// those of two grants that were sent again within its window were refused,
+	// twice each. Of one grant it may be a merchant's revocation meanwhile.
 	refusedAgain contradiction = "refused_again"
 )
 
@@ -30,8 +31,19 @@ func (a *attempt) observe(tok oauth.Token, v grant.Verdict) {
 	case v.Action == grant.Die && v.Reason == grant.RotationLost && p.Rotation.Resendable():
 		// How long ago the answer was lost is known only to the process that lost it.
 		if was.Reason == grant.AnswerLost && (p.Window == 0 || a.began.Before(was.Since.Add(p.Window))) {
-			a.l.contradict(refusedAgain)
+			a.l.suspect(a.claim.Grant.ID)
 		}
+	}
+}
+
+// suspect takes in that the repetition of a grant's refresh token was refused.
+func (l *lane) suspect(grantID string) {
+	l.mu.Lock()
+	before := l.suspicious
+	l.suspicious = grantID
+	l.mu.Unlock()
+	if before != "" && before != grantID {
+		l.contradict(refusedAgain)
 	}
 }
 
