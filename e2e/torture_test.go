@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -77,6 +78,7 @@ type torture struct {
 	mu     sync.Mutex
 	lost   map[int]bool // of them, those that have to authorize again
 	blows  []time.Time  // when a process died or was stopped, and a little later
+	stalls stalls
 	tally  tally
 
 	recovering sync.WaitGroup
@@ -113,6 +115,7 @@ func (x *torture) run(until time.Time) {
 		x.adopt()
 	}
 	calling, stop := context.WithCancel(x.t.Context())
+	go x.stalls.watch(calling)
 	called := make(chan struct{})
 	choice := x.choices.Uint64()
 	go func() { defer close(called); x.call(calling, choice) }()
@@ -291,7 +294,8 @@ func (x *torture) ready() {
 }
 
 func (x *torture) signal(s syscall.Signal) {
-	if err := x.server.process.Process.Signal(s); err != nil {
+	// A fault may have ended it a moment ago; then the next look finds it gone.
+	if err := x.server.process.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		x.t.Fatal(err)
 	}
 }

@@ -47,7 +47,9 @@ func (x *torture) judge() {
 	for grant := range x.lost {
 		name := business(grant)
 		cut, ok := x.oracle.Cut(name)
-		by := slices.IndexFunc(x.blows, func(blow time.Time) bool { return cut.Explains([]time.Time{blow}, slack) })
+		by := slices.IndexFunc(x.blows, func(blow time.Time) bool {
+			return cut.Explains([]time.Time{blow}, slack+x.stalls.near(cut.End))
+		})
 		switch {
 		case !ok || x.resendable() || by < 0 && cut.Outcome != "rotated, answer lost":
 			n.unexplained = append(n.unexplained, name)
