@@ -34,21 +34,32 @@ func (e *Engine) replay(ctx context.Context) error {
 	return nil
 }
 
+// replayTries is how often an entry is replayed that sets off a bug of ours.
+const replayTries = 3
+
 // replaySafely replays an entry. A bug of ours that one answer sets off must not
-// keep every start from succeeding: that answer is parked, to be tried before
-// its grant is declared dead.
-func (e *Engine) replaySafely(ctx context.Context, entry spool.Entry) (err error) {
-	defer func() {
-		r := recover()
-		if r == nil {
-			return
+// keep every start from succeeding: if trying again does not help, that answer is
+// parked, to be tried before its grant is declared dead.
+func (e *Engine) replaySafely(ctx context.Context, entry spool.Entry) error {
+	for range replayTries {
+		if panicked, err := e.replayOnce(ctx, entry); !panicked {
+			return err
 		}
-		e.c.Logger.Error("panic while an answer of an earlier process was committed", "attempt", entry.AttemptID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-		if err = errors.New("internal error"); entry.Kind == spool.Refresh {
-			err = e.park(ctx, entry.GrantID, entry.AttemptID, entry.Of, answerOf(entry))
+	}
+	if entry.Kind != spool.Refresh {
+		return errors.New("internal error")
+	}
+	return e.park(ctx, entry.GrantID, entry.AttemptID, entry.Of, answerOf(entry))
+}
+
+func (e *Engine) replayOnce(ctx context.Context, entry spool.Entry) (panicked bool, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			panicked = true
+			e.c.Logger.Error("panic while an answer of an earlier process was committed", "attempt", entry.AttemptID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		}
 	}()
-	return e.replayEntry(ctx, entry)
+	return false, e.replayEntry(ctx, entry)
 }
 
 func (e *Engine) replayEntry(ctx context.Context, entry spool.Entry) error {
