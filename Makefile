@@ -8,11 +8,10 @@ dev:
 	go run ./cmd/evergrant dev
 
 # Every test, with the race detector; last those on real processes, which need
-# the machine for themselves and print their figures, and a short torture.
+# the machine for themselves and print their figures.
 test: deps
 	go test -race -timeout 25m $$(go list ./... | grep -v /e2e)
 	go test -race -timeout 25m -v ./e2e
-	cd e2e && DURATION=200s go test -tags torture -run '^TestTorture$$' -count 1 -parallel 4 -timeout 15m
 
 # Simulate days of faults on fake time; then kill, stop and fail real servers at
 # random, and print what came of it: for six minutes, with LONG=1 for two hours
