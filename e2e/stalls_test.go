@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// stalls knows when the machine was too busy to let this process run. The
-// process under torture is no better off, and reads its answers later by as much.
+// stalls knows when the machine was too busy to let this process run. It is told
+// beside a loss that nothing explains, and excuses none.
 type stalls struct {
 	mu      sync.Mutex
 	longest map[int64]time.Duration // by second
