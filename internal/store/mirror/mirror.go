@@ -41,6 +41,8 @@ type Mirror struct {
 	log *slog.Logger
 	run int64
 
+	writing sync.Mutex // held by flush, so that what was put first is written first
+
 	mu      sync.Mutex
 	waiting map[string]store.Newest // by grant, the newest only
 	err     error                   // of the last writing; nil if it succeeded
@@ -177,8 +179,11 @@ func (m *Mirror) loop() {
 	}
 }
 
-// flush writes everything that waits.
+// flush writes everything that waits, and returns when whatever was put before
+// is written or waits again.
 func (m *Mirror) flush() error {
+	m.writing.Lock()
+	defer m.writing.Unlock()
 	m.mu.Lock()
 	batch := m.waiting
 	m.waiting = make(map[string]store.Newest, len(batch))
