@@ -33,7 +33,7 @@ func app(url, policy, more string) string {
     provider: generic
     client_id: evergrant
     client_secret: {file: secrets/client-secret}
-    endpoints: {authorize: %[1]s/authorize, token: %[1]s/token, api: %[1]s/api}
+    endpoints: {authorize: %[1]s/authorize, token: '%[1]s/token?client=0', api: %[1]s/api}
     rotation: {policy: %[2]s, window: 30m}
     %[3]s`, url, policy, more)
 }

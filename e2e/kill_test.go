@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,19 +22,19 @@ const (
 	killLife   = 20 * time.Second // of the access tokens
 	// slack is how long an answer may take from the provider to our journal.
 	slack = 500 * time.Millisecond
-	// lag is how long after its sender's death a request may be read. It is less
-	// than the next process needs to come to its first request.
-	lag = 50 * time.Millisecond
 )
 
-// death is a kill -9. Under load a process takes its time to be gone, but from
-// the order on it runs no code of its own.
-type death struct{ ordered, gone time.Time }
+// blow is the death of a process, or a while in which it stood still.
+type blow struct {
+	process  int       // the server's how manieth
+	from, to time.Time // no end for a death; from its order on a process runs no code of its own
+}
 
-// cut reports whether the process that died may have lost the answer to a send:
-// it was alive when the send began, and not for long after the answer was written.
-func (d death) cut(s oracle.Send) bool {
-	return !d.gone.Add(lag).Before(s.Start) && d.ordered.Before(s.End.Add(slack))
+// cut reports whether the blow may have cost the answer to a send: it struck the
+// process that sent it, and not long after the answer was written. A request may be
+// read, and answered, long after its sender has died.
+func (b blow) cut(s oracle.Send) bool {
+	return s.Client == strconv.Itoa(b.process) && b.from.Before(s.End.Add(slack)) && (b.to.IsZero() || b.to.After(s.Start))
 }
 
 // TestKill is the promise in one test: a process that is killed at any moment
@@ -58,7 +59,7 @@ type killing struct {
 	choices *rand.Rand
 	oracle  *judge
 	server  *server
-	deaths  []death
+	deaths  []blow
 	lost    []string // businesses that have to authorize again
 
 	used, unusable atomic.Int64 // tokens a caller was handed, and of them those the API refused
@@ -90,10 +91,8 @@ func (k *killing) run() {
 	go func() { defer close(called); k.call(calling, choices) }()
 	for range kills {
 		k.wait(50*time.Millisecond + time.Duration(k.choices.Int64N(int64(850*time.Millisecond))))
-		d := death{ordered: time.Now()}
+		k.deaths = append(k.deaths, blow{process: k.server.lives, from: time.Now()})
 		k.server.kill()
-		d.gone = time.Now()
-		k.deaths = append(k.deaths, d)
 		k.server.start()
 	}
 	last := time.Now()
@@ -178,13 +177,13 @@ func (k *killing) judge() {
 			t.Errorf("%s is lost and no rotation of it was cut off", name)
 			continue
 		}
-		by := slices.IndexFunc(k.deaths, func(d death) bool { return d.cut(cut) })
+		by := slices.IndexFunc(k.deaths, func(d blow) bool { return d.cut(cut) })
 		if by < 0 {
-			t.Errorf("%s is lost and no kill explains it: %s\nthe log says of it:\n%s", name, k.around(cut), k.about(name, cut))
+			t.Errorf("%s is lost and no kill explains it: %s\nthe log says of it:\n%s", name, around(k.deaths, cut), k.about(name, cut))
 			continue
 		}
 		explained++
-		if k.deaths[by].ordered.After(cut.End) {
+		if k.deaths[by].from.After(cut.End) {
 			answered++
 		}
 	}
@@ -214,12 +213,16 @@ func (k *killing) judge() {
 	}
 }
 
-// around tells when the processes before and after a send's end died.
-func (k *killing) around(cut oracle.Send) string {
-	text := fmt.Sprintf("the send took %v", cut.End.Sub(cut.Start))
-	for _, d := range k.deaths {
-		if ordered := d.ordered.Sub(cut.End); ordered.Abs() < 5*time.Second {
-			text += fmt.Sprintf("; a kill ordered %v after its end, the process gone after %v", ordered, d.gone.Sub(cut.End))
+// around tells when the sender of a request died or stood still.
+func around(blows []blow, s oracle.Send) string {
+	text := fmt.Sprintf("process %s, answered in %v", s.Client, s.End.Sub(s.Start))
+	for _, b := range blows {
+		switch {
+		case s.Client != strconv.Itoa(b.process):
+		case b.to.IsZero():
+			text += fmt.Sprintf(", killed %v after the answer", b.from.Sub(s.End))
+		default:
+			text += fmt.Sprintf(", stood still from %v to %v after the answer", b.from.Sub(s.End), b.to.Sub(s.End))
 		}
 	}
 	return text

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,6 +38,7 @@ type server struct {
 	quiet   bool // does not tell its log when the test has failed
 
 	process *exec.Cmd
+	lives   int // processes that ran so far
 	exited  chan error
 }
 
@@ -119,6 +121,8 @@ func (s *server) start() {
 // launch starts a process.
 func (s *server) launch() {
 	s.t.Helper()
+	s.lives++
+	s.sign()
 	out, err := os.OpenFile(s.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		s.t.Fatal(err)
@@ -134,6 +138,22 @@ func (s *server) launch() {
 	s.exited = exited
 	go func(p *exec.Cmd) { exited <- p.Wait() }(s.process)
 }
+
+// sign has the next process name itself to the authorization server, if the
+// configuration leaves a place for it; see [app].
+func (s *server) sign() {
+	s.t.Helper()
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	text = named.ReplaceAll(text, fmt.Appendf(nil, "?client=%d", s.lives))
+	if err := os.WriteFile(s.config, text, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+var named = regexp.MustCompile(`\?client=\d+`)
 
 // answers reports whether the private listener answers a path with 200.
 func (s *server) answers(path string) bool {

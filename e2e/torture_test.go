@@ -77,7 +77,7 @@ type torture struct {
 	grants atomic.Int64 // businesses 0 to grants-1 were adopted
 	mu     sync.Mutex
 	lost   map[int]bool // of them, those that have to authorize again
-	blows  []time.Time  // when a process died or was stopped, and a little later
+	blows  []blow
 	stalls stalls
 	tally  tally
 
@@ -170,7 +170,7 @@ func (x *torture) blow() {
 	case "ended":
 		switch {
 		case x.action == "kill":
-			x.died()
+			x.died(time.Now())
 		case x.action == "error" && x.server.startFailed():
 			// What the last process left could not be committed, so nothing was sent.
 			x.tally.starts++
@@ -242,31 +242,25 @@ func (s *server) startFailed() bool {
 	return bytes.HasPrefix(lines[len(lines)-1], []byte("evergrant: start: "))
 }
 
-// died takes in that the process is gone.
-func (x *torture) died() {
+// died takes in that the process is gone, and did nothing any more from a moment on.
+func (x *torture) died(from time.Time) {
 	x.tally.kills++
-	x.hurt()
+	x.blows = append(x.blows, blow{process: x.server.lives, from: from})
 	x.recover()
-}
-
-// hurt notes a moment at which answers may be lost.
-func (x *torture) hurt() {
-	now := time.Now()
-	// A request may be read a little after its sender has died.
-	x.blows = append(x.blows, now, now.Add(slack/2))
 }
 
 // freeze leaves a stopped process so for a while, and then lets it go on or ends it.
 func (x *torture) freeze() {
 	x.tally.pauses++
-	x.hurt()
+	from := time.Now()
 	x.wait(time.Second + time.Duration(x.choices.Int64N(int64(stopped))))
 	if x.choices.IntN(2) == 0 {
-		x.kill()
+		x.server.kill()
+		x.died(from)
 		return
 	}
 	x.signal(syscall.SIGCONT)
-	x.hurt()
+	x.blows = append(x.blows, blow{process: x.server.lives, from: from, to: time.Now()})
 }
 
 // end ends a life that no fault has ended, or has the next one begin with it.
@@ -301,8 +295,9 @@ func (x *torture) signal(s syscall.Signal) {
 }
 
 func (x *torture) kill() {
+	from := time.Now()
 	x.server.kill()
-	x.died()
+	x.died(from)
 }
 
 // wait lets time pass.

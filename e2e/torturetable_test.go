@@ -43,19 +43,19 @@ func (x *torture) rest(after time.Time) {
 func (x *torture) judge() {
 	t, n := x.t, &x.tally
 	n.report, n.back = x.oracle.Report(), wentBack(x.oracle.Sends())
-	costs := map[time.Time]int{} // what each blow cost
+	costs := map[int]int{} // by process
 	for grant := range x.lost {
 		name := business(grant)
 		cut, ok := x.oracle.Cut(name)
-		by := slices.IndexFunc(x.blows, func(blow time.Time) bool { return cut.Explains([]time.Time{blow}, slack) })
+		by := slices.IndexFunc(x.blows, func(b blow) bool { return b.cut(cut) })
 		switch {
 		case !ok || x.resendable() || by < 0 && cut.Outcome != "rotated, answer lost":
 			n.unexplained = append(n.unexplained, name)
-			t.Errorf("%s is lost and nothing explains it; its last rotation that was cut off: %v, %+v; the next death or stop came %v after its answer, and the machine stalled for at most %v around it",
-				name, ok, cut, x.nextBlow(cut.End), x.stalls.near(cut.End))
+			t.Errorf("%s is lost and nothing explains it; its last rotation that was cut off: %v, %+v; its sender: %s; the machine stalled for at most %v around it",
+				name, ok, cut, around(x.blows, cut), x.stalls.near(cut.End))
 		case by >= 0:
-			costs[x.blows[by]]++
-			n.worst = max(n.worst, costs[x.blows[by]])
+			costs[x.blows[by].process]++
+			n.worst = max(n.worst, costs[x.blows[by].process])
 		}
 	}
 	if n.worst > inFlightStrict {
@@ -72,17 +72,6 @@ func (x *torture) judge() {
 	if e, u := n.expired.Load(), n.unusable.Load(); e != 0 || u != 0 {
 		t.Errorf("of %d tokens handed out %d had ended and %d did not work", n.used.Load(), e, u)
 	}
-}
-
-// nextBlow is how long after a moment the next process died or was stopped; 0 if
-// none was.
-func (x *torture) nextBlow(after time.Time) time.Duration {
-	for _, blow := range x.blows {
-		if blow.After(after) {
-			return blow.Sub(after)
-		}
-	}
-	return 0
 }
 
 // inFlightStrict is max_in_flight_strict as it is by default.

@@ -78,9 +78,10 @@ type Fault struct {
 // Send is one presentation of a refresh token.
 type Send struct {
 	Grant      string
-	Generation int // of the token presented; -1 if it was never issued
-	Current    int // the newest generation at that moment
-	Issued     int // the generation it brought; 0 if none
+	Client     string // who asked: the token endpoint's client parameter, if the URL has one
+	Generation int    // of the token presented; -1 if it was never issued
+	Current    int    // the newest generation at that moment
+	Issued     int    // the generation it brought; 0 if none
 	Start, End time.Time
 	Outcome    string // "rotated", "repeated", "refused: …", "fault: …"; ", answer lost" at its end if it was
 	Overlaps   bool   // another send of the same grant was under way
@@ -228,7 +229,7 @@ func wait(r *http.Request, d time.Duration) {
 // receive logs a presentation. The lock is held.
 func (s *Server) receive(r *http.Request) (*Send, *family) {
 	of, known := s.byRT[r.PostForm.Get("refresh_token")]
-	send := &Send{Grant: of.grant, Generation: of.generation, Start: s.o.Now()}
+	send := &Send{Grant: of.grant, Client: r.URL.Query().Get("client"), Generation: of.generation, Start: s.o.Now()}
 	s.sends = append(s.sends, send)
 	if !known {
 		send.Generation = -1

@@ -1,9 +1,6 @@
 package oracle
 
-import (
-	"slices"
-	"time"
-)
+import "slices"
 
 // Sends returns every presentation so far, oldest first.
 func (s *Server) Sends() []Send {
@@ -95,13 +92,4 @@ func (f *family) cut() (Send, bool) {
 // presented reports whether the token of a generation is among those of sends.
 func presented(sends []*Send, generation int) bool {
 	return slices.ContainsFunc(sends, func(x *Send) bool { return x.Generation == generation })
-}
-
-// Explains reports whether a client that died at one of the given moments may
-// have lost the send's answer: it died after the send began and no later than
-// slack after the answer was written.
-func (x Send) Explains(deaths []time.Time, slack time.Duration) bool {
-	return slices.ContainsFunc(deaths, func(t time.Time) bool {
-		return !t.Before(x.Start) && (x.End.IsZero() || t.Before(x.End.Add(slack)))
-	})
 }
