@@ -81,6 +81,7 @@ func fold(words []string, width int) []string {
 const (
 	mostForeign = 120 // characters
 	leastToken  = 20  // in a row without a space
+	mostCode    = 60  // of an error code
 )
 
 // foreign makes a text that others wrote fit to be told: printable, short and
@@ -108,7 +109,8 @@ func foreign(s string) string {
 	}
 	s = strings.Join(strings.Fields(b.String()), " ")
 	if utf8.RuneCountInString(s) > mostForeign {
-		s = string([]rune(s)[:mostForeign-1]) + "…"
+		s = string([]rune(s)[:mostForeign-1])
+		s = strings.TrimRightFunc(s, tokenRune) + "…" // half an error code could be anything
 	}
 	return s
 }
@@ -119,9 +121,9 @@ func tokenRune(r rune) bool {
 }
 
 // errorWord reports whether a long run is written like an error code, such as
-// temporarily_unavailable: in letters of one case.
+// temporarily_unavailable: in letters of one case, and no longer than those are.
 func errorWord(s string) bool {
-	return strings.Contains(s, "_") &&
+	return len(s) <= mostCode && strings.Contains(s, "_") &&
 		(strings.Trim(s, "abcdefghijklmnopqrstuvwxyz_") == "" || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == "")
 }
 
