@@ -38,6 +38,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "build the binary under test:", err)
 		return 1
 	}
+	defer removeCluster()
 	return m.Run()
 }
 

@@ -29,6 +29,7 @@ type server struct {
 	config  string // path of the configuration
 	data    string // the folder of the store and the spool, and of nothing else
 	secrets string // the folder of the secrets it reads
+	storage string // the configuration's section
 	log     string // path of what every process of it wrote
 	api     string // http://127.0.0.1:…
 	public  string
@@ -51,6 +52,7 @@ func newServer(t *testing.T) *server {
 	s := &server{
 		t: t, config: filepath.Join(dir, "evergrant.yaml"), data: filepath.Join(dir, "data"),
 		secrets: filepath.Join(dir, "secrets"), log: filepath.Join(dir, "log"),
+		storage: "{sqlite: data/evergrant.db}",
 		api: "http://" + private, public: "http://" + public, key: access.NewSecret().Reveal(), program: binary,
 	}
 	if err := os.Mkdir(s.secrets, 0o700); err != nil {
@@ -67,13 +69,19 @@ func newServer(t *testing.T) *server {
 			t.Logf("the end of the server's log:\n%s", tail(s.logged()))
 		}
 	})
+	s.call()
+	return s
+}
+
+// call makes the client that calls the server with its key.
+func (s *server) call() {
+	s.t.Helper()
 	var err error
 	s.Client, err = client.New(client.Config{URL: s.api, Key: s.key})
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	t.Cleanup(s.CloseIdleConnections)
-	return s
+	s.t.Cleanup(s.CloseIdleConnections)
 }
 
 // secret writes a secret's file.
@@ -90,14 +98,14 @@ func (s *server) configure(apps, more string) {
 	s.t.Helper()
 	text := fmt.Sprintf(`version: 1
 server: {public_url: %s, listen: %s, private_listen: %s}
-storage: {sqlite: data/evergrant.db}
+storage: %s
 spool: data/spool
 encryption: {keys: [{id: k1, file: secrets/master.key}]}
 api_keys: [{name: test, key: {file: secrets/api.key}, scopes: [admin]}]
 apps:
 %s
 %s
-`, s.public, strings.TrimPrefix(s.public, "http://"), strings.TrimPrefix(s.api, "http://"), apps, more)
+`, s.public, strings.TrimPrefix(s.public, "http://"), strings.TrimPrefix(s.api, "http://"), s.storage, apps, more)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}

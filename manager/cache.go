@@ -28,6 +28,9 @@ type snapshot struct {
 	connection grant.Connection // its status as derived from the grants held here
 	grants     []held           // live ones with credentials; those that reach most locations first
 	degraded   bool             // built from an answer that is not yet in the store
+	// asOf is how many doubts the cache had when this was read. A snapshot that is
+	// older than the last doubt stands in only while the store cannot be read.
+	asOf int64
 }
 
 // cache keeps snapshots of the connections that are read. It never makes one
@@ -41,6 +44,9 @@ type cache struct {
 	// before a shard of addresses, and for the whole of a change.
 	ids       [32]shard[string]
 	addresses [32]shard[address]
+
+	// doubts counts how often changes of other processes may have been missed.
+	doubts atomic.Int64
 
 	// journaled holds, by grant id, the credentials that are safe in the spool
 	// while the store cannot take them.
@@ -119,6 +125,12 @@ func (c *cache) get(ref grant.Ref) *snapshot {
 	return e.snap.Load()
 }
 
+// doubt has everything cached read again when it is asked for.
+func (c *cache) doubt() { c.doubts.Add(1) }
+
+// trusts reports whether a snapshot may be used without asking the store.
+func (c *cache) trusts(s *snapshot) bool { return s.asOf == c.doubts.Load() }
+
 // begin returns an entry, already in the cache, for a snapshot about to be
 // built. While it is empty it stands in for the connection: a change that comes
 // meanwhile takes it out, and filling it then shows nobody anything.
@@ -142,15 +154,63 @@ func (c *cache) begin(conn grant.Connection) *entry {
 // holds reports whether the entry is still the connection's.
 func (c *cache) holds(e *entry) bool { return c.byID(e.id).get(e.id) == e }
 
-// end takes out an entry that could not be filled.
-func (c *cache) end(e *entry) {
+// end takes out an entry that could not be filled, and puts back what was there
+// before, which nothing has changed since. old may be nil.
+func (c *cache) end(e *entry, old *snapshot) {
 	s := c.byID(e.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.entries[e.id] == e {
+	switch {
+	case s.entries[e.id] != e:
+	case old != nil:
+		e.snap.Store(old)
+	default:
 		delete(s.entries, e.id)
 		c.byAddress(e.address).set(e.address, nil)
 	}
+}
+
+// suspect has a connection read again when it is asked for, because another
+// process has renewed a grant of it. What was read before stands in while the
+// store cannot be read.
+func (c *cache) suspect(connectionID string) {
+	s := c.byID(connectionID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[connectionID]
+	if e == nil {
+		return
+	}
+	old := e.snap.Load()
+	if old == nil { // being built from what is out of date now
+		delete(s.entries, connectionID)
+		c.byAddress(e.address).set(e.address, nil)
+		return
+	}
+	next := *old
+	next.asOf = never
+	fresh := &entry{id: e.id, address: e.address}
+	fresh.snap.Store(&next)
+	s.entries[e.id] = fresh
+	c.byAddress(e.address).set(e.address, fresh)
+}
+
+// never is no number of doubts.
+const never = -1
+
+// knows reports whether a connection's snapshot is at a version of a grant, or
+// past it.
+func (c *cache) knows(connectionID, grantID string, v grant.Version) bool {
+	s := c.get(grant.Ref{ID: connectionID})
+	if s == nil {
+		return false
+	}
+	for _, h := range s.grants {
+		if h.grant.ID == grantID {
+			return !h.grant.Version.Before(v)
+		}
+	}
+	return false
 }
 
 // drop forgets a connection.
@@ -203,7 +263,7 @@ func (c *cache) renew(g grant.Grant, cred grant.Credential, degraded bool) {
 		c.byAddress(e.address).set(e.address, nil)
 		return
 	}
-	next := &snapshot{connection: old.connection, grants: slices.Clone(old.grants), degraded: degraded}
+	next := &snapshot{connection: old.connection, grants: slices.Clone(old.grants), degraded: degraded, asOf: old.asOf}
 	h := &next.grants[at]
 	h.grant, h.cred, h.until = g, cred, c.until(g)
 	next.finish(g.Status.Since)

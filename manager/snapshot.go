@@ -18,7 +18,7 @@ const buildTries = 3
 
 // load returns the connection's snapshot from the cache, or builds it.
 func (m *Manager) load(ctx context.Context, ref grant.Ref) (*snapshot, error) {
-	if s := m.cache.get(ref); s != nil {
+	if s := m.cache.get(ref); s != nil && m.cache.trusts(s) {
 		return s, nil
 	}
 	return m.build(ctx, ref)
@@ -47,13 +47,14 @@ func (m *Manager) buildOnce(ctx context.Context, ref grant.Ref) (*snapshot, erro
 		if err != nil {
 			return nil, err
 		}
-		old := m.cache.get(grant.Ref{ID: c.ID})
+		old, asOf := m.cache.get(grant.Ref{ID: c.ID}), m.cache.doubts.Load()
 		e := m.cache.begin(c)
 		s, err := m.read(ctx, c, old)
 		if err != nil {
-			m.cache.end(e)
+			m.cache.end(e, old)
 			return nil, err
 		}
+		s.asOf = asOf
 		e.snap.Store(s)
 		if m.cache.holds(e) || try == buildTries {
 			return s, nil

@@ -20,6 +20,9 @@ const (
 	shortLife       = 15 * time.Second
 	// callerPatience bounds how long a caller waits for a refresh.
 	callerPatience = 25 * time.Second
+	// storePatience bounds how long the store is waited for where a token in hand
+	// works too.
+	storePatience = 500 * time.Millisecond
 	// readTries bounds how often a read starts over because the connection
 	// changed under it.
 	readTries = 4
@@ -50,7 +53,7 @@ func (m *Manager) Handout(ctx context.Context, ref grant.Ref, o evergrant.TokenO
 	minValid := max(o.MinValid, 0) // 0: the default, which depends on the token
 	if s := m.cache.get(ref); s != nil {
 		now := m.c.Now()
-		if h := s.pick(now, minValid, o.Location); h != nil && now.Before(h.until) {
+		if h := s.pick(now, minValid, o.Location); h != nil && now.Before(h.until) && m.cache.trusts(s) {
 			return h.handout, nil
 		}
 	}
@@ -93,15 +96,12 @@ func (m *Manager) handoutSlow(ctx context.Context, ref grant.Ref, minValid time.
 	defer cancel()
 	var last error
 	for range readTries {
-		s, err := m.build(ctx, ref)
+		s, standIn, err := m.ask(ctx, ref, minValid, location)
 		if err != nil {
-			// The store is out of reach: what was read before is good until it ends.
-			if cached := m.cache.get(ref); cached != nil {
-				if h := cached.pick(m.c.Now(), minValid, location); h != nil {
-					return h.handout, nil
-				}
-			}
 			return nil, m.internal(op, ref.String(), err)
+		}
+		if standIn != nil {
+			return standIn, nil
 		}
 		if h := s.pick(m.c.Now(), minValid, location); h != nil {
 			return h.handout, nil
@@ -126,6 +126,39 @@ func (m *Manager) handoutSlow(ctx context.Context, ref grant.Ref, minValid time.
 		last = temporary(op, ref.String(), grant.AnswerLost, time.Second, "the connection keeps changing; try again")
 	}
 	return nil, last
+}
+
+// ask reads the connection from the store. If that is out of reach, what was read
+// before is good until it ends: that stands in, and where it surely is good it is
+// not kept waiting for long.
+func (m *Manager) ask(ctx context.Context, ref grant.Ref, minValid time.Duration, location string) (_ *snapshot, standIn *Handout, _ error) {
+	patient := ctx
+	if h := m.standIn(ref, minValid, location); h != nil && m.policy(h.App).OldAccessToken != grant.RevokedNow {
+		var cancel context.CancelFunc
+		patient, cancel = context.WithTimeout(ctx, storePatience)
+		defer cancel()
+	}
+	s, err := m.build(patient, ref)
+	if err == nil {
+		return s, nil, nil
+	}
+	if h := m.standIn(ref, minValid, location); h != nil {
+		return nil, h, nil
+	}
+	return nil, nil, err
+}
+
+// standIn is what the cache has for a caller, nil if nothing.
+func (m *Manager) standIn(ref grant.Ref, minValid time.Duration, location string) *Handout {
+	s := m.cache.get(ref)
+	if s == nil {
+		return nil
+	}
+	h := s.pick(m.c.Now(), minValid, location)
+	if h == nil {
+		return nil
+	}
+	return h.handout
 }
 
 // candidate is the grant whose refresh could satisfy the caller, or why there is

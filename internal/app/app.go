@@ -26,7 +26,6 @@ import (
 	"github.com/evergrant/evergrant/internal/spool"
 	"github.com/evergrant/evergrant/internal/store"
 	"github.com/evergrant/evergrant/internal/store/mirror"
-	"github.com/evergrant/evergrant/internal/store/sqlite"
 	"github.com/evergrant/evergrant/internal/telemetry"
 	"github.com/evergrant/evergrant/manager"
 )
@@ -88,11 +87,8 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 // assemble opens the store and builds the engine and the handlers on it.
 func (a *App) assemble(ctx context.Context) error {
 	c, log, now := a.o.Config, a.o.Logger, a.o.Now
-	if err := makeFolder(filepath.Dir(c.Storage.SQLite), "storage.sqlite"); err != nil {
-		return err
-	}
 	hub := event.NewHub(log)
-	st, err := sqlite.Open(ctx, sqlite.Options{Path: c.Storage.SQLite, Now: now, Published: hub.Publish})
+	st, follow, err := openStore(ctx, a.o, hub)
 	if err != nil {
 		return err
 	}
@@ -132,6 +128,7 @@ func (a *App) assemble(ctx context.Context) error {
 		Hub: hub, Metrics: metrics, Logger: log, Now: now,
 		Exchange: func(ctx context.Context, e spool.Entry) error { return links.Recover(ctx, e) },
 	})
+	follow(a.manager)
 	links = connect.New(connect.Config{
 		Store: st, Ring: ring, Spool: journal, Sender: sender, Apps: c.Providers(), Issuer: a.manager.Issuer(),
 		PublicURL: c.Server.PublicURL, LinkTTL: time.Duration(c.Links.TTL), ReturnURLAllow: c.Links.ReturnURLAllow,

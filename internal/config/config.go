@@ -53,12 +53,18 @@ type Server struct {
 	PrivateListen string `yaml:"private_listen"` // host:port, or unix: and an absolute path
 }
 
-// Storage is where everything is kept.
+// Storage is where everything is kept: in a file, or in a PostgreSQL database.
 type Storage struct {
-	SQLite   string  `yaml:"sqlite"`
-	Mirror   string  `yaml:"mirror,omitempty"` // a file on another disk; "" for none
-	Postgres refused `yaml:"postgres,omitempty"`
+	SQLite   string `yaml:"sqlite,omitempty"`
+	Postgres Secret `yaml:"postgres,omitempty"` // a connection string
+	// AllowAsyncCommit accepts a PostgreSQL server that answers before a commit is
+	// safe.
+	AllowAsyncCommit bool   `yaml:"allow_async_commit,omitempty"`
+	Mirror           string `yaml:"mirror,omitempty"` // a file on another disk; "" for none
 }
+
+// Shared reports whether other processes may use the same storage.
+func (s Storage) Shared() bool { return s.SQLite == "" }
 
 // Encryption names the master keys: the first encrypts, all decrypt.
 type Encryption struct {
@@ -167,9 +173,6 @@ type Log struct {
 	Level  string `yaml:"level"`  // debug, info, warn or error
 }
 
-// refused is a key of the contract that this version cannot start with.
-type refused struct{}
-
 // unused is a key of the contract that this version reads over, with a warning:
 // everything else works without it.
 type unused struct{}
@@ -187,7 +190,9 @@ func (c *Config) setDefaults() {
 	}
 	or(&c.Server.Listen, "127.0.0.1:8420")
 	or(&c.Server.PrivateListen, "127.0.0.1:8421")
-	or(&c.Storage.SQLite, "evergrant.db")
+	if c.Storage.Postgres == (Secret{}) {
+		or(&c.Storage.SQLite, "evergrant.db")
+	}
 	or(&c.Spool, "spool")
 	or(&c.Telemetry.Log.Format, "json")
 	or(&c.Telemetry.Log.Level, "info")

@@ -265,7 +265,10 @@ func TestMistakesNameTheirPlaceAndWhatToDo(t *testing.T) {
 		{"one API key under two names", minimal + "api_keys:\n- {name: a, key: {env: EVERGRANT_API_KEY}, scopes: [tokens]}\n" +
 			"- {name: b, key: {env: EVERGRANT_API_KEY}, scopes: [links]}\n", "is the same key as that of a"},
 		{"a colour by name", minimal + "brand: {colour: green}\n", "brand.colour (line 4): must be six hex digits"},
-		{"PostgreSQL", minimal + "storage: {postgres: {env: DATABASE_URL}}\n", "storage.postgres (line 4): this version does not have this yet; remove the key and write sqlite"},
+		{"two databases", minimal + "storage: {sqlite: a.db, postgres: {env: OTHER_SECRET}}\n", "storage (line 4): names both sqlite and postgres"},
+		{"PostgreSQL from nowhere", minimal + "storage: {postgres: {env: DATABASE_URL}}\n", "storage.postgres (line 4): environment variable DATABASE_URL is not set"},
+		{"PostgreSQL in the open", minimal + "storage: {postgres: 'postgres://a:b@c/d'}\n", "storage.postgres (line 4): a secret may not be written into this file"},
+		{"asynchronous commits of a file", minimal + "storage: {allow_async_commit: true}\n", "storage.allow_async_commit (line 4): is for storage.postgres only"},
 		{"an anchor", minimal + "brand: &b {name: x}\n", "anchors and aliases are not supported"},
 		{"two documents", minimal + "---\nversion: 1\n", "holds more than one document"},
 		{"nothing at all", "", "is empty; make a configuration with: evergrant init"},

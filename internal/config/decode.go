@@ -31,7 +31,6 @@ func (d *decoder) errorf(path string, n *yaml.Node, format string, args ...any) 
 var (
 	secretType   = reflect.TypeFor[Secret]()
 	secretsType  = reflect.TypeFor[Secrets]()
-	refusedType  = reflect.TypeFor[refused]()
 	unusedType   = reflect.TypeFor[unused]()
 	durationType = reflect.TypeFor[Duration]()
 )
@@ -47,9 +46,6 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 	}
 	d.lines[path] = n.Line
 	switch v.Type() {
-	case refusedType:
-		d.errorf(path, n, "this version does not have this yet; remove the key and write sqlite: PATH")
-		return
 	case unusedType:
 		if len(n.Content) > 0 || n.Kind == yaml.ScalarNode {
 			d.warnings = append(d.warnings, fmt.Sprintf("%s (line %d): has no effect in this version; %s", path, n.Line, instead(path)))

@@ -25,17 +25,8 @@ func (c *Config) validate(dir string) Problems {
 		c.add(&ps, "version", "must be 1, the only version there is; write version: 1")
 	}
 	c.validateServer(&ps, dir)
-	if c.Storage.SQLite == ":memory:" {
-		c.add(&ps, "storage.sqlite", "must be a file; grants kept in memory would be lost with the process")
-	}
-	c.Storage.SQLite = absolute(dir, c.Storage.SQLite)
+	c.validateStorage(&ps, dir)
 	c.Spool = absolute(dir, c.Spool)
-	if c.Storage.Mirror != "" {
-		c.Storage.Mirror = absolute(dir, c.Storage.Mirror)
-		if c.Storage.Mirror == c.Storage.SQLite {
-			c.add(&ps, "storage.mirror", "is the database itself; name a file of its own, on another disk")
-		}
-	}
 	c.validateKeys(&ps, dir)
 	for _, name := range slices.Sorted(maps.Keys(c.Apps)) {
 		path := "apps." + name
@@ -224,6 +215,9 @@ func (c *Config) readSecrets(ps *Problems, src Source) {
 		}
 		c.masters = append(c.masters, m)
 	}
+	if err := c.Storage.Postgres.read(src); err != nil {
+		c.add(ps, "storage.postgres", "%v", err)
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Apps)) {
 		for i := range c.Apps[name].ClientSecret {
 			if err := c.Apps[name].ClientSecret[i].read(src); err != nil {
@@ -272,7 +266,39 @@ func (c *Config) within(ps *Problems, path string, d Duration, least, most time.
 	}
 }
 
-// Socket returns the path of the admin socket, which lies beside the store.
+// Socket returns the path of the admin socket, which lies beside the store, and
+// beside the spool if the store is a server.
 func (c *Config) Socket() string {
-	return filepath.Join(filepath.Dir(c.Storage.SQLite), "admin.sock")
+	beside := c.Storage.SQLite
+	if c.Storage.Shared() {
+		beside = c.Spool
+	}
+	return filepath.Join(filepath.Dir(beside), "admin.sock")
+}
+
+// validateStorage checks that everything is kept in one place.
+func (c *Config) validateStorage(ps *Problems, dir string) {
+	s := &c.Storage
+	if s.Postgres != (Secret{}) {
+		if s.SQLite != "" {
+			c.add(ps, "storage", "names both sqlite and postgres; keep the one that holds the grants and remove the other")
+		}
+		if err := s.Postgres.check(dir); err != nil {
+			c.add(ps, "storage.postgres", "%v", err)
+		}
+	} else if s.AllowAsyncCommit {
+		c.add(ps, "storage.allow_async_commit", "is for storage.postgres only; remove it")
+	}
+	if s.SQLite == ":memory:" {
+		c.add(ps, "storage.sqlite", "must be a file; grants kept in memory would be lost with the process")
+	}
+	if s.SQLite != "" {
+		s.SQLite = absolute(dir, s.SQLite)
+	}
+	if s.Mirror != "" {
+		s.Mirror = absolute(dir, s.Mirror)
+		if s.Mirror == s.SQLite {
+			c.add(ps, "storage.mirror", "is the database itself; name a file of its own, on another disk")
+		}
+	}
 }

@@ -77,6 +77,7 @@ type Engine struct {
 	owner string
 	lanes map[string]*lane
 
+	fleet   fleet
 	pausing sync.Mutex // while store and gates are made to agree on what is paused
 
 	mu      sync.Mutex
@@ -109,20 +110,36 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := e.replay(ctx); err != nil {
 		return fmt.Errorf("replay spool: %w", err)
 	}
+	if err := e.join(ctx); err != nil {
+		return fmt.Errorf("find the other replicas: %w", err)
+	}
+	if !e.begin() {
+		return nil
+	}
+	// From here on Follow hears of pauses; what was paused before is read now.
 	if err := e.obey(ctx); err != nil {
-		return err
+		return errors.Join(err, e.Stop(ctx))
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.running {
-		return nil
+		for _, l := range e.lanes {
+			e.work.Go(func() { l.run(e.life) })
+		}
+	}
+	return nil
+}
+
+// begin has the engine admit work, and reports whether it did not yet.
+func (e *Engine) begin() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.running {
+		return false
 	}
 	e.running = true
 	e.life, e.stop = context.WithCancel(context.Background())
-	for _, l := range e.lanes {
-		e.work.Go(func() { l.run(e.life) })
-	}
-	return nil
+	return true
 }
 
 // Stop admits nothing more and waits, until ctx ends, for the attempts under way.

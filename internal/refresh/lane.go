@@ -43,7 +43,8 @@ type lane struct {
 	claiming sync.RWMutex
 
 	mu      sync.Mutex
-	free    int
+	slots   int             // how many requests may be under way at once
+	free    int             // of them; fewer than none after the fleet has grown
 	waiting []chan struct{} // callers waiting for a slot, first come first served
 	secret  int             // the client secret that worked last
 	told    map[contradiction]bool
@@ -53,7 +54,7 @@ type lane struct {
 
 func newLane(e *Engine, app *provider.App) *lane {
 	return &lane{
-		e: e, app: app, free: app.Policy.InFlight(), wake: make(chan struct{}, 1),
+		e: e, app: app, slots: app.Policy.InFlight(), free: app.Policy.InFlight(), wake: make(chan struct{}, 1),
 		told: make(map[contradiction]bool), gate: newGate(), pace: newPacer(app.Policy.RatePerSecond),
 	}
 }
@@ -126,7 +127,7 @@ func (l *lane) leave() {
 func (l *lane) putBack() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.waiting) > 0 {
+	if len(l.waiting) > 0 && l.free >= 0 {
 		close(l.waiting[0])
 		l.waiting = l.waiting[1:]
 		return false
@@ -138,7 +139,7 @@ func (l *lane) putBack() bool {
 // take takes up to n slots for background work; waiting callers leave none.
 func (l *lane) take(n int) int {
 	l.mu.Lock()
-	n = min(n, l.free)
+	n = max(0, min(n, l.free))
 	l.free -= n
 	l.mu.Unlock()
 	allowed := 0
@@ -188,6 +189,7 @@ func (l *lane) run(ctx context.Context) {
 // turn takes up what is due and returns how long to sleep.
 func (l *lane) turn(ctx context.Context) time.Duration {
 	now := l.e.c.Now()
+	l.e.share(ctx, now)
 	if d := l.idle(ctx, now); d > 0 {
 		return d
 	}

@@ -21,7 +21,8 @@ const (
 // that adds to it, a request per second in every second (AIMD), until it is what
 // it was.
 type pacer struct {
-	most    rate.Limit // what is configured; rate.Inf if nothing is
+	whole   rate.Limit // what is configured, for the whole fleet; rate.Inf if nothing is
+	most    rate.Limit // this process's part of it
 	limiter *rate.Limiter
 
 	mu     sync.Mutex
@@ -36,7 +37,7 @@ func newPacer(perSecond float64) *pacer {
 	if perSecond > 0 {
 		most = rate.Limit(perSecond)
 	}
-	return &pacer{most: most, limiter: rate.NewLimiter(most, burstOf(most))}
+	return &pacer{whole: most, most: most, limiter: rate.NewLimiter(most, burstOf(most))}
 }
 
 // burstOf is how many requests may go out at once.
@@ -102,6 +103,20 @@ func (p *pacer) answered() {
 		limit, p.slowed = rate.Inf, time.Time{}
 	}
 	p.set(limit)
+}
+
+// share makes this process's part of the rate that of one among n.
+func (p *pacer) share(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.whole == rate.Inf {
+		return
+	}
+	p.most = p.whole / rate.Limit(n)
+	if p.slowed.IsZero() || p.limiter.Limit() > p.most {
+		p.slowed = time.Time{}
+		p.set(p.most)
+	}
 }
 
 func (p *pacer) set(limit rate.Limit) {

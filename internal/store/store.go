@@ -156,6 +156,10 @@ type Installation struct {
 // engine must look at a grant next: to refresh it, or, while an attempt is open,
 // to settle that attempt.
 type Attempts interface {
+	// Replicas returns how many processes open attempts in this store, this one,
+	// whose owner is given, among them. One that has died may be counted for some
+	// seconds more.
+	Replicas(ctx context.Context, owner string) (int, error)
 	// NextDue returns when the earliest grant of app is due, and false if none
 	// ever is. It is answered from an index.
 	NextDue(ctx context.Context, app string) (time.Time, bool, error)

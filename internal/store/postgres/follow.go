@@ -120,23 +120,11 @@ func (f *follower) catchUp(ctx context.Context, conn *pgx.Conn) error {
 			return nil
 		}
 		f.last = last
-		f.pass(events)
+		if f.s.o.Published != nil {
+			f.s.o.Published(events)
+		}
 		if len(events) < followPage {
 			return nil
-		}
-	}
-}
-
-// pass tells of events and of the connections they are about.
-func (f *follower) pass(events []grant.Event) {
-	if f.s.o.Published != nil {
-		f.s.o.Published(events)
-	}
-	told := make(map[string]bool)
-	for _, e := range events {
-		if e.Connection != "" && !told[e.Connection] {
-			told[e.Connection] = true
-			f.changed(e.Connection)
 		}
 	}
 }

@@ -96,12 +96,13 @@ func log(t *testing.T, s *Store) (ids []string) {
 func TestEveryProcessLearnsWhatAnyOfThemDid(t *testing.T) {
 	_, s, l := listening(t, 2)
 	g := connected(t, s[0], "k", time.Now())
-	c := claims(t, s[0], "own_a", 1)[0]
+	if err := s[0].Commit(t.Context(), renewal(claims(t, s[0], "own_a", 1)[0], time.Now())); err != nil {
+		t.Fatal(err)
+	}
 	for _, change := range []struct {
 		name string
 		do   func() error
 	}{
-		{"a renewal", func() error { return s[0].Commit(t.Context(), renewal(c, time.Now())) }},
 		{"an update without an event", func() error {
 			_, err := s[0].UpdateConnection(t.Context(), g.ConnectionID, func(c *grant.Connection) error { c.Name = "New"; return nil })
 			return err

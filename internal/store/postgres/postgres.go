@@ -32,10 +32,10 @@ type Options struct {
 	// event may return before it is called. It must not block and must not use the
 	// store.
 	Published func([]grant.Event)
-	// Changed, if not nil, is called with the id of a connection that has changed,
-	// in this process or another: itself, its grants, their credentials or their
-	// locations. What was read before and is cached is out of date then. An empty
-	// id says that calls may have been missed while the database could not be
+	// Changed, if not nil, is called with the id of a connection that has changed
+	// without an event, in this process or another: itself, its grants, their
+	// credentials or their locations. What was read before and is cached is out of
+	// date then. An empty id says that calls may have been missed while the database could not be
 	// reached, so that everything cached should be read again when it is asked
 	// for; until the database answers, what is cached is the best there is. The
 	// rules of Published hold.

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,16 @@ import (
 // go of it when the process dies, however it dies, so whoever holds it knows
 // that every other owner of an attempt is dead.
 type fileLock struct{ f *os.File }
+
+// Replicas implements [store.Attempts]: the lock lets one process in.
+func (s *Store) Replicas(ctx context.Context, _ string) (int, error) {
+	select {
+	case <-s.w.closing:
+		return 0, errClosed
+	default:
+		return 1, ctx.Err()
+	}
+}
 
 // lockFile takes the lock, or says who has it.
 func lockFile(path string) (*fileLock, error) {

@@ -52,6 +52,7 @@ func (f *fixture) methods() []method {
 		{"SetLocations", func(ctx context.Context) error {
 			return f.SetLocations(ctx, g.ID, []grant.Location{{ID: "loc-1"}}, e)
 		}},
+		{"Replicas", func(ctx context.Context) error { _, err := f.Replicas(ctx, owner); return err }},
 		{"NextDue", func(ctx context.Context) error { _, _, err := f.NextDue(ctx, app); return err }},
 		{"Settle", func(ctx context.Context) error {
 			s := f.settlement(claim, grant.AnswerLost)

@@ -1,0 +1,94 @@
+package e2e_test
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/oracle"
+	"github.com/evergrant/evergrant/internal/pgtest"
+)
+
+// cluster is the PostgreSQL server of all tests but those that break it. The
+// first test that needs it starts it.
+var cluster struct {
+	once sync.Once
+	*pgtest.Cluster
+	err error
+}
+
+// removeCluster ends the server if it was started.
+func removeCluster() {
+	if cluster.Cluster != nil {
+		cluster.Remove()
+	}
+}
+
+// database returns the connection string of an empty database.
+func database(t *testing.T) string {
+	t.Helper()
+	cluster.once.Do(func() { cluster.Cluster, cluster.err = pgtest.Start(pgtest.Options{Fsync: true}) })
+	if cluster.err != nil {
+		t.Fatal(cluster.err)
+	}
+	return cluster.EmptyDatabase(t)
+}
+
+// newReplica prepares a server on a PostgreSQL database. It shares the secrets of
+// the first one, nil for the first itself.
+func newReplica(t *testing.T, url string, first *server) *server {
+	t.Helper()
+	s := newServer(t)
+	s.storage = "{postgres: {file: secrets/database}}"
+	if first == nil {
+		s.secret("database", url)
+		return s
+	}
+	if err := errors.Join(os.RemoveAll(s.secrets), os.Symlink(first.secrets, s.secrets)); err != nil {
+		t.Fatal(err)
+	}
+	s.key = first.key
+	s.call()
+	return s
+}
+
+// newFleet starts servers on one database, with one app at the oracle.
+func newFleet(t *testing.T, j *judge, policy string, n int) []*server {
+	t.Helper()
+	url, fleet := database(t), make([]*server, n)
+	for i := range fleet {
+		fleet[i] = newReplica(t, url, fleet[0])
+		fleet[i].configure(app(j.url, policy, "refresh: {min_interval: 1s}"), "")
+		fleet[i].start()
+	}
+	return fleet
+}
+
+// TestEveryReplicaHandsOutWhatAnyOfThemRenewed is the fleet in small: what one
+// replica adopts, each can renew, and none falls back behind what another did.
+func TestEveryReplicaHandsOutWhatAnyOfThemRenewed(t *testing.T) {
+	t.Parallel()
+	j := newJudge(t, oracle.Options{Rotation: oracle.FamilyKill, AccessLife: time.Hour})
+	fleet := newFleet(t, j, oracle.FamilyKill, 2)
+	fleet[0].adopt(j, 1, 3600)
+	for round := range 6 {
+		s, other := fleet[round%2], fleet[(round+1)%2]
+		every(t, glance, time.Minute, "a refresh", func() bool {
+			res, err := s.Refresh(t.Context(), ref(1))
+			return err == nil && len(res) == 1 && res[0].Refreshed
+		})
+		want, err := s.Token(t.Context(), ref(1), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, time.Minute, "the other replica has it too", func() bool {
+			got, err := other.Token(t.Context(), ref(1), nil)
+			return err == nil && got.AccessToken == want.AccessToken
+		})
+	}
+	if r := j.Report(); r.Sends != r.Rotations || r.Overlaps != 0 || len(r.Dead) != 0 {
+		t.Errorf("the provider saw %+v", r)
+	}
+}
