@@ -2,8 +2,10 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/grant"
@@ -26,49 +28,50 @@ func (s *Store) NextDue(ctx context.Context, app string) (time.Time, bool, error
 }
 
 const (
-	claimColumns = `g.n, g.due_at, v.sealed, ` + grantColumns
+	claimColumns = `g.n, g.connection_n, c.key, g.credential_n, g.previous_n, v.sealed, ` + grantColumns
 	claimTables  = grantTables + ` LEFT JOIN credentials v ON v.n = g.credential_n`
 	claimQuery   = `SELECT ` + claimColumns + claimTables + ` WHERE g.app = ? AND g.due_at <= ? AND ` + isDue + `
 		AND (g.attempt IS NULL OR g.attempt_unknown OR g.attempt_owner <> ?)
 		ORDER BY g.due_at, g.n LIMIT ?`
+	claimOneQuery = `SELECT ` + claimColumns + claimTables + ` WHERE g.id = ?`
 )
 
 // claimRow is a grant that is about to be claimed.
 type claimRow struct {
 	grantRow
-	n      int64
-	due    time.Time
-	sealed []byte
+	n, connectionN       int64
+	key                  string
+	credential, previous sql.NullInt64
+	sealed               []byte
 }
 
 func (r *claimRow) dest() []any {
-	return append([]any{&r.n, timeColumn{&r.due}, &r.sealed}, r.grantRow.dest()...)
+	return append([]any{&r.n, &r.connectionN, &r.key, &r.credential, &r.previous, &r.sealed}, r.grantRow.dest()...)
 }
 
-// Claim implements [store.Attempts].
+// Claim implements [store.Attempts]. The grants are read before the transaction,
+// beside the writer; in it they are claimed if they are still as they were read.
+// Only if one is not, the writer looks for itself.
 func (s *Store) Claim(ctx context.Context, r store.ClaimRequest) ([]store.Claim, error) {
+	limit := max(r.Limit, 0)
+	var due []claimRow
+	err := s.each(ctx, claimQuery, []any{r.App, micros(s.now()), r.Owner, limit}, collect(&due))
+	if err != nil || len(due) == 0 {
+		return nil, err
+	}
 	var claims []store.Claim
-	err := s.w.do(ctx, func(t *tx) error {
-		claims = nil
-		var rows []claimRow
-		err := t.each(claimQuery, []any{r.App, micros(t.now), r.Owner, max(r.Limit, 0)},
-			func(row scanner) error {
-				var c claimRow
-				err := row.Scan(c.dest()...)
-				rows = append(rows, c)
-				return err
-			})
+	err = s.w.do(ctx, func(t *tx) error {
+		claims = make([]store.Claim, 0, len(due))
+		if err := t.claimAll(r, due, &claims); err != nil || len(claims) == len(due) {
+			return err
+		}
+		var missed []claimRow
+		err := t.each(claimQuery, []any{r.App, micros(t.now), r.Owner, limit - len(claims)}, collect(&missed))
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
-			c, err := t.claim(r, row)
-			if err != nil {
-				return err
-			}
-			claims = append(claims, c)
-		}
-		return nil
+		defer slices.SortStableFunc(claims, func(a, b store.Claim) int { return a.DueAt.Compare(b.DueAt) })
+		return t.claimAll(r, missed, &claims)
 	})
 	if err != nil {
 		return nil, err
@@ -76,22 +79,40 @@ func (s *Store) Claim(ctx context.Context, r store.ClaimRequest) ([]store.Claim,
 	return claims, nil
 }
 
+// collect reads rows into a list.
+func collect(rows *[]claimRow) func(scanner) error {
+	return func(row scanner) error {
+		var r claimRow
+		err := row.Scan(r.dest()...)
+		*rows = append(*rows, r)
+		return err
+	}
+}
+
 // ClaimOne implements [store.Attempts].
 func (s *Store) ClaimOne(ctx context.Context, r store.ClaimRequest, grantID string, of grant.Version) (store.Claim, error) {
+	var row claimRow
+	if err := s.get(ctx, claimOneQuery, []any{grantID}, row.dest()...); err != nil {
+		return store.Claim{}, goneIsStale(grantID, err)
+	}
+	if err := unclaimable(row, r.Owner, of, s.now()); err != nil {
+		return store.Claim{}, err
+	}
 	var c store.Claim
 	err := s.w.do(ctx, func(t *tx) error {
-		var row claimRow
-		err := t.get(`SELECT `+claimColumns+claimTables+` WHERE g.id = ?`, []any{grantID}, row.dest()...)
-		if errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("grant %s is gone: %w", grantID, store.ErrStale)
-		}
-		if err != nil {
+		var done bool
+		var err error
+		if c, done, err = t.claim(r, row); done || err != nil {
 			return err
 		}
-		if why := unclaimable(row, r.Owner, of, t.now); why != "" {
-			return fmt.Errorf("grant %s %s: %w", grantID, why, store.ErrStale)
+		var now claimRow
+		if err := t.get(claimOneQuery, []any{grantID}, now.dest()...); err != nil {
+			return goneIsStale(grantID, err)
 		}
-		c, err = t.claim(r, row)
+		if err := unclaimable(now, r.Owner, of, t.now); err != nil {
+			return err
+		}
+		c, _, err = t.claim(r, now)
 		return err
 	})
 	if err != nil {
@@ -100,58 +121,94 @@ func (s *Store) ClaimOne(ctx context.Context, r store.ClaimRequest, grantID stri
 	return c, nil
 }
 
-// unclaimable says why a grant cannot be claimed at a version, and "" if it can.
-func unclaimable(row claimRow, owner string, of grant.Version, now time.Time) string {
-	switch {
-	case row.Version != of:
-		return "is at another version"
-	case !row.Status.State.Live():
-		return "is not live"
-	case !row.attempt.Valid:
-		return ""
-	case (row.due.IsZero() || row.due.After(now)) && !row.opened.OpenedAt.After(now):
-		// One that was opened in the future was opened before the clock was set back.
-		// When it is due is not known any more, and somebody waits for it.
-		return "has an open attempt that is not due"
-	case !row.unknown.Bool && row.owner.String == owner:
-		return "has an open attempt whose owner lives"
+// goneIsStale is what a method that names a version returns for a grant that is
+// gone.
+func goneIsStale(id string, err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("grant %s is gone: %w", id, store.ErrStale)
 	}
-	return ""
+	return err
 }
 
-// claim opens an attempt on a grant. One that is open already is replaced.
-func (t *tx) claim(r store.ClaimRequest, row claimRow) (store.Claim, error) {
+// unclaimable says why a grant cannot be claimed at a version, and nil if it can.
+func unclaimable(row claimRow, owner string, of grant.Version, now time.Time) error {
+	why := ""
+	switch due := row.DueAt; {
+	case row.Version != of:
+		why = "is at another version"
+	case !row.Status.State.Live():
+		why = "is not live"
+	case !row.attempt.Valid:
+		return nil
+	case (due.IsZero() || due.After(now)) && !row.opened.OpenedAt.After(now):
+		// One that was opened in the future was opened before the clock was set back.
+		// When it is due is not known any more, and somebody waits for it.
+		why = "has an open attempt that is not due"
+	case !row.unknown.Bool && row.owner.String == owner:
+		why = "has an open attempt whose owner lives"
+	default:
+		return nil
+	}
+	return fmt.Errorf("grant %s %s: %w", row.ID, why, store.ErrStale)
+}
+
+// claimAll claims those of the rows that are still as they were read.
+func (t *tx) claimAll(r store.ClaimRequest, rows []claimRow, claims *[]store.Claim) error {
+	for _, row := range rows {
+		c, done, err := t.claim(r, row)
+		if err != nil {
+			return err
+		}
+		if done {
+			*claims = append(*claims, c)
+		}
+	}
+	return nil
+}
+
+// claim opens an attempt on a grant if it is still as it was read: nothing that
+// ends an attempt leaves all of these columns as they were. One that is open
+// already is replaced.
+func (t *tx) claim(r store.ClaimRequest, row claimRow) (store.Claim, bool, error) {
 	a := &grant.Attempt{ID: grant.NewID(grant.AttemptID, t.now), Owner: r.Owner, Kind: grant.FirstSend,
 		Of: row.Version, OpenedAt: t.now}
 	if row.attempt.Valid {
 		a.Kind = grant.Resend
 	}
 	g := row.finish()
-	repeats := g.Attempt
-	g.Attempt, g.DueAt = a, truncate(r.Barrier.At(t.now, g.ExpiresAt))
-	_, err := t.exec(`UPDATE grants SET due_at = ?, attempt = ?, attempt_owner = ?, attempt_kind = ?, attempt_opened_at = ?,
-			attempt_unknown = 0 WHERE n = ?`,
-		orNull(g.DueAt), a.ID, a.Owner, string(a.Kind), micros(a.OpenedAt), row.n)
-	if err != nil {
-		return store.Claim{}, err
+	c := store.Claim{Grant: g, Sealed: row.sealed, DueAt: g.DueAt, Repeats: g.Attempt}
+	c.Grant.Attempt, c.Grant.DueAt = a, truncate(r.Barrier.At(t.now, g.ExpiresAt))
+	done, err := t.change(`UPDATE grants SET due_at = ?, attempt = ?, attempt_owner = ?, attempt_kind = ?, attempt_opened_at = ?,
+			attempt_unknown = 0
+		WHERE n = ? AND id = ? AND epoch = ? AND seq = ? AND attempt IS ? AND due_at IS ? AND state = ? AND reason = ? AND since = ?
+			AND next_try_at = ? AND failures = ? AND refusals = ? AND refused_at = ?`,
+		orNull(c.Grant.DueAt), a.ID, a.Owner, string(a.Kind), micros(a.OpenedAt),
+		row.n, g.ID, g.Version.Epoch, g.Version.Seq, row.attempt, orNull(g.DueAt), string(g.Status.State), string(g.Status.Reason),
+		micros(g.Status.Since), micros(g.Status.NextTryAt), g.Failures, g.Refusals, micros(g.RefusedAt))
+	if done {
+		t.w.opened.remember(a.ID, row)
 	}
-	return store.Claim{Grant: g, Sealed: row.sealed, DueAt: row.due, Repeats: repeats}, nil
+	return c, done, err
 }
 
 // Commit implements [store.Attempts].
 func (s *Store) Commit(ctx context.Context, r store.Renewal) error {
 	return s.w.do(ctx, func(t *tx) error {
+		if h, ok := t.w.opened.take(r.AttemptID); ok && h.about.grant == r.GrantID && h.version == r.Of {
+			if done, err := t.commit(h, r); done || err != nil {
+				return err
+			}
+		}
 		h, err := t.hold(r.GrantID)
-		if errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("grant %s is gone: %w", r.GrantID, store.ErrStale)
-		}
 		if err != nil {
-			return err
+			return goneIsStale(r.GrantID, err)
 		}
-		if h.version != r.Of || h.attempt.String != r.AttemptID || !h.attempt.Valid {
-			return t.committed(h, r)
+		if h.version == r.Of {
+			if done, err := t.commit(h, r); done || err != nil {
+				return err
+			}
 		}
-		return t.commit(h, r)
+		return t.committed(h, r)
 	})
 }
 
@@ -167,49 +224,55 @@ func (t *tx) committed(h held, r store.Renewal) error {
 		r.GrantID, r.AttemptID, r.Of.Epoch, r.Of.Seq, store.ErrStale)
 }
 
-func (t *tx) commit(h held, r store.Renewal) error {
-	next := r.Of.Next()
-	n, err := t.keep(h, next, r.AttemptID, r.Sealed)
-	if err != nil {
-		return err
+// commit makes a renewal current if its attempt is open.
+func (t *tx) commit(h held, r store.Renewal) (bool, error) {
+	n := h.previous.Int64
+	if !h.previous.Valid {
+		n = t.w.nextCredential()
 	}
+	next := r.Of.Next()
 	st := h.status.Become(grant.OK, t.now, time.Time{})
-	_, err = t.exec(`UPDATE grants SET seq = ?, issued_at = ?, expires_at = ?, deadline_at = ?, due_at = ?,
+	done, err := t.change(`UPDATE grants SET seq = ?, issued_at = ?, expires_at = ?, deadline_at = ?, due_at = ?,
 			state = ?, reason = ?, since = ?, next_try_at = ?, failures = 0, refusals = 0, refused_at = 0,
 			credential_n = ?, previous_n = credential_n,
 			attempt = NULL, attempt_owner = NULL, attempt_kind = NULL, attempt_opened_at = NULL, attempt_unknown = NULL
-		WHERE n = ?`,
+		WHERE n = ? AND attempt = ?`,
 		next.Seq, micros(r.IssuedAt), micros(r.Times.ExpiresAt), micros(r.Times.DeadlineAt), orNull(r.Times.DueAt),
-		string(st.State), string(st.Reason), micros(st.Since), micros(st.NextTryAt), n, h.n)
-	if err != nil {
-		return err
+		string(st.State), string(st.Reason), micros(st.Since), micros(st.NextTryAt), n, h.n, r.AttemptID)
+	if !done || err != nil {
+		return false, err
+	}
+	if err := t.keep(h, n, next, r); err != nil {
+		return false, err
 	}
 	if h.scope != r.Scope {
 		if _, err := t.exec(`UPDATE consents SET scope = ? WHERE grant_n = ?`, r.Scope, h.n); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return t.conclude(h, st, r.Events)
+	return true, t.conclude(h, st, r.Events)
 }
 
-// keep writes a version's credentials and returns the number of their row: that
-// of the version before the current one, which nobody needs any more, or a new
-// one. The current version is never overwritten.
-func (t *tx) keep(h held, v grant.Version, attempt string, sealed []byte) (int64, error) {
+// keep writes a version's credentials: over those of the version before the
+// current one, which nobody needs any more, if there is one. The current
+// version is never overwritten.
+func (t *tx) keep(h held, n int64, v grant.Version, r store.Renewal) error {
 	if !h.previous.Valid {
-		return t.insert(`INSERT INTO credentials (grant_n, epoch, seq, attempt, sealed) VALUES (?, ?, ?, ?, ?)`,
-			h.n, v.Epoch, v.Seq, attempt, nonNil(sealed))
+		return t.addCredentials(n, h.n, v, r.AttemptID, r.Sealed)
 	}
-	r, err := t.exec(`UPDATE credentials SET epoch = ?, seq = ?, attempt = ?, sealed = ? WHERE n = ? AND grant_n = ?`,
-		v.Epoch, v.Seq, attempt, nonNil(sealed), h.previous, h.n)
-	if err != nil {
-		return 0, err
-	}
-	rows, err := r.RowsAffected()
-	if err == nil && rows != 1 {
+	done, err := t.change(`UPDATE credentials SET epoch = ?, seq = ?, attempt = ?, sealed = ? WHERE n = ? AND grant_n = ?`,
+		v.Epoch, v.Seq, r.AttemptID, nonNil(r.Sealed), n, h.n)
+	if err == nil && !done {
 		err = fmt.Errorf("grant %s: its previous credentials are not where it says they are", h.about.grant)
 	}
-	return h.previous.Int64, err
+	return err
+}
+
+// addCredentials writes a version's credentials where there were none.
+func (t *tx) addCredentials(n, grantN int64, v grant.Version, attempt string, sealed []byte) error {
+	_, err := t.exec(`INSERT INTO credentials (n, grant_n, epoch, seq, attempt, sealed) VALUES (?, ?, ?, ?, ?, ?)`,
+		n, grantN, v.Epoch, v.Seq, attempt, nonNil(sealed))
+	return err
 }
 
 // conclude writes the events of an attempt's end and, if the grant's status
@@ -231,6 +294,7 @@ func (s *Store) Settle(ctx context.Context, r store.Settlement) error {
 		if !h.attempt.Valid || h.attempt.String != r.AttemptID {
 			return fmt.Errorf("grant %s: attempt %s is not open: %w", r.GrantID, r.AttemptID, store.ErrStale)
 		}
+		t.w.opened.take(r.AttemptID) // its grant's status is not what it was
 		end := `, attempt = NULL, attempt_owner = NULL, attempt_kind = NULL, attempt_opened_at = NULL, attempt_unknown = NULL`
 		if r.Hold {
 			end = `, attempt_unknown = 1`

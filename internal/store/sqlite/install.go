@@ -142,15 +142,14 @@ func installed(g grant.Grant) []any {
 // keeps what was approved.
 func (t *tx) installCredentials(n int64, in store.Installation) error {
 	g := in.Grant
-	v, err := t.insert(`INSERT INTO credentials (grant_n, epoch, seq, attempt, sealed) VALUES (?, ?, ?, '', ?)`,
-		n, g.Version.Epoch, g.Version.Seq, nonNil(in.Sealed))
-	if err != nil {
+	v := t.w.nextCredential()
+	if err := t.addCredentials(v, n, g.Version, "", in.Sealed); err != nil {
 		return err
 	}
 	if _, err := t.exec(`UPDATE grants SET credential_n = ?, previous_n = NULL WHERE n = ?`, v, n); err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT OR REPLACE INTO consents (grant_n, identity, scope, consent_at) VALUES (?, ?, ?, ?)`,
+	_, err := t.exec(`INSERT OR REPLACE INTO consents (grant_n, identity, scope, consent_at) VALUES (?, ?, ?, ?)`,
 		n, jsonColumn{g.Identity}, g.Scope, micros(g.ConsentAt))
 	return err
 }

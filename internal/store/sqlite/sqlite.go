@@ -133,11 +133,9 @@ func open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if s.rdb, err = pool(path, readerPragmas, readConns); err != nil {
 		return nil, err
 	}
-	var last int64
-	if err := conn.QueryRowContext(ctx, `SELECT coalesce(max(n), 0) FROM events`).Scan(&last); err != nil {
+	if s.w, err = newWriter(ctx, conn, s.now, o.Published); err != nil {
 		return nil, err
 	}
-	s.w = newWriter(conn, s.now, last, o.Published)
 	return s, nil
 }
 

@@ -23,12 +23,14 @@ const maxGroup = 256
 // written, the others of its group do not notice. If it fails later, the group
 // is rolled back and its changes are made one by one.
 type writer struct {
-	conn      *sql.Conn
-	stmts     map[string]*sql.Stmt // by their text, which is always a constant
-	now       func() time.Time
-	lastEvent int64
-	trimmer   trimmer
-	published func([]grant.Event)
+	conn           *sql.Conn
+	stmts          map[string]*sql.Stmt // by their text, which is always a constant
+	now            func() time.Time
+	lastEvent      int64
+	lastCredential int64
+	opened         opened
+	trimmer        trimmer
+	published      func([]grant.Event)
 
 	ops     chan *op // not buffered: an op that was received will be run
 	closing chan struct{}
@@ -51,18 +53,28 @@ type tx struct {
 	broken bool // a statement of the op that is running failed
 }
 
-func newWriter(conn *sql.Conn, now func() time.Time, lastEvent int64, published func([]grant.Event)) *writer {
-	return &writer{
+// newWriter begins where the database ends. It takes the connection over.
+func newWriter(ctx context.Context, conn *sql.Conn, now func() time.Time, published func([]grant.Event)) (*writer, error) {
+	w := &writer{
 		conn:      conn,
 		stmts:     make(map[string]*sql.Stmt),
 		now:       now,
-		lastEvent: lastEvent,
+		opened:    make(opened),
 		trimmer:   newTrimmer(),
 		published: published,
 		ops:       make(chan *op),
 		closing:   make(chan struct{}),
 		done:      make(chan struct{}),
 	}
+	err := conn.QueryRowContext(ctx, `SELECT (SELECT coalesce(max(n), 0) FROM events), (SELECT coalesce(max(n), 0) FROM credentials)`).
+		Scan(&w.lastEvent, &w.lastCredential)
+	return w, err
+}
+
+// nextCredential numbers a new row of credentials.
+func (w *writer) nextCredential() int64 {
+	w.lastCredential++
+	return w.lastCredential
 }
 
 // do runs a change and returns when it is durable or has failed. Before the
@@ -241,6 +253,18 @@ func (t *tx) exec(query string, args ...any) (sql.Result, error) {
 		return nil, dbError(err)
 	}
 	return r, nil
+}
+
+// change writes if its condition holds, and reports whether it did.
+func (t *tx) change(query string, args ...any) (bool, error) {
+	wrote := t.wrote
+	r, err := t.exec(query, args...)
+	if err != nil {
+		return false, err
+	}
+	rows, err := r.RowsAffected()
+	t.wrote = wrote || rows > 0
+	return rows > 0, err
 }
 
 // insert writes a row and returns its number.
