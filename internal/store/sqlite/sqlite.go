@@ -44,6 +44,8 @@ type Options struct {
 	Published func([]grant.Event)
 	// ReadConns is how many reads run at once; 0 means 4.
 	ReadConns int
+	// Moved opens the file even if its grants were moved into another database.
+	Moved bool
 }
 
 const defaultReadConns = 4
@@ -113,6 +115,11 @@ func open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	}
 	if err := migrate(ctx, s.wdb); err != nil {
 		return nil, err
+	}
+	if !o.Moved {
+		if err := refuseMoved(ctx, s.wdb, path); err != nil {
+			return nil, err
+		}
 	}
 	conn, err := s.wdb.Conn(ctx)
 	if err != nil {
