@@ -54,13 +54,24 @@ func newReplica(t *testing.T, url string, first *server) *server {
 	return s
 }
 
+// processes is how many processes a replica may have at most: the first of the
+// next one has the number after, so that no two of a fleet have the same.
+const processes = 1000
+
 // newFleet starts servers on one database, with one app at the oracle.
 func newFleet(t *testing.T, j *judge, policy string, n int) []*server {
 	t.Helper()
-	url, fleet := database(t), make([]*server, n)
+	return startFleet(t, app(j.url, policy, "refresh: {min_interval: 1s}"), database(t), n)
+}
+
+// startFleet starts servers on one database.
+func startFleet(t *testing.T, apps, url string, n int) []*server {
+	t.Helper()
+	fleet := make([]*server, n)
 	for i := range fleet {
 		fleet[i] = newReplica(t, url, fleet[0])
-		fleet[i].configure(app(j.url, policy, "refresh: {min_interval: 1s}"), "")
+		fleet[i].lives = i * processes
+		fleet[i].configure(apps, "")
 		fleet[i].start()
 	}
 	return fleet

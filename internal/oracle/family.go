@@ -78,6 +78,15 @@ func (s *Server) AccessValid(token string) bool {
 	return true
 }
 
+// Generation returns how manieth of its grant an access token is, the first being
+// 0, and false if it was never issued.
+func (s *Server) Generation(token string) (int, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of, ok := s.byAT[token]
+	return of.generation, ok
+}
+
 // proven ends what came before a generation that is now in use.
 func (s *Server) proven(f *family, generation int) {
 	if s.o.OldAccess.From == AtFirstUse {
