@@ -137,6 +137,7 @@ func New(c Config) *Manager {
 		Renewed:  m.cache.renew,
 		Changed:  m.cache.changed,
 		Incident: func(string) { m.cache.clear() },
+		Redone:   m.cache.clear,
 		Exchange: func(ctx context.Context, e spool.Entry) error { return c.Exchange(ctx, e) },
 	})
 	m.issuer = issue.New(issue.Config{

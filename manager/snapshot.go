@@ -122,6 +122,9 @@ func (m *Manager) hold(ctx context.Context, grantID string, old *snapshot) (h he
 		return held{}, false, err
 	}
 	g, cred, degraded = m.cache.newest(g, cred)
+	if was, ok := old.newer(g, m.c.Now()); ok {
+		return was, degraded, nil
+	}
 	g = old.anchored(g)
 	h = held{grant: g, cred: cred}
 	if app := m.c.Apps[g.App]; app != nil {
@@ -132,6 +135,21 @@ func (m *Manager) hold(ctx context.Context, grantID string, old *snapshot) (h he
 	}
 	h.until = m.cacheUntil(g)
 	return h, degraded, nil
+}
+
+// newer returns a grant as it was handed out before, if the store is behind that
+// and its token is good: the store went back, and is about to be brought up to date.
+func (s *snapshot) newer(g grant.Grant, now time.Time) (held, bool) {
+	if s == nil {
+		return held{}, false
+	}
+	for _, h := range s.grants {
+		if h.grant.ID == g.ID && h.grant.Version.Epoch == g.Version.Epoch && g.Version.Before(h.grant.Version) && h.serves(now, 0) {
+			h.locations = nil // they are read again
+			return h, true
+		}
+	}
+	return held{}, false
 }
 
 // anchored gives a grant as the store has it the times it has in s, if both are

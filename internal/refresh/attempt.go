@@ -23,6 +23,8 @@ type attempt struct {
 	cred  grant.Credential // what is being spent
 	asked time.Time        // just before the attempt was opened
 	began time.Time
+	// incarnation is the store's in which the attempt was opened.
+	incarnation string
 	// journaled is set when the answer is in the spool.
 	journaled bool
 	ans       oauth.Answer // as soon as it is there
@@ -31,7 +33,7 @@ type attempt struct {
 // attempt carries an open attempt to its end: it spends the slot, the spool room
 // and the flight it is given. asked is just before the attempt was opened.
 func (l *lane) attempt(c store.Claim, asked time.Time, f *flight, room *spool.Slot) {
-	a := &attempt{l: l, claim: c, room: room, asked: asked, began: l.e.c.Now()}
+	a := &attempt{l: l, claim: c, room: room, asked: asked, began: l.e.c.Now(), incarnation: l.e.incarnation()}
 	var (
 		res Result
 		err error

@@ -48,6 +48,10 @@ func (a *attempt) commit(r renewed) (degraded bool, err error) {
 		a.finish()
 		e.c.Renewed(r.next, r.cred, false)
 		return false, nil
+	case errors.Is(err, store.ErrStale) && a.commitAnew(ctx, r):
+		a.finish()
+		e.c.Changed(r.next)
+		return false, nil
 	case errors.Is(err, store.ErrStale):
 		a.superseded(r)
 		return false, err
@@ -80,7 +84,11 @@ func (a *attempt) commitLater(r renewed) {
 		return
 	}
 	if errors.Is(err, store.ErrStale) {
-		a.superseded(r)
+		if a.commitAnew(context.WithoutCancel(e.life), r) {
+			a.finish()
+		} else {
+			a.superseded(r)
+		}
 		e.c.Changed(r.next)
 		return
 	}

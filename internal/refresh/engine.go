@@ -53,6 +53,8 @@ type Config struct {
 	Changed func(g grant.Grant)
 	// Incident is told when an app comes under an incident or out of it.
 	Incident func(app string)
+	// Redone is told when the store lost commits and was brought up to date again.
+	Redone func()
 	// Exchange finishes a spooled code exchange.
 	Exchange func(ctx context.Context, e spool.Entry) error
 }

@@ -3,6 +3,7 @@ package refresh
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/grant"
@@ -17,6 +18,8 @@ type fleet struct {
 	mu    sync.Mutex
 	size  int
 	asked time.Time
+
+	incarnation atomic.Pointer[string] // of the store, in which this process has redone what was lost
 }
 
 // share finds out how large the fleet is, if that was not done lately, and gives
@@ -30,28 +33,45 @@ func (e *Engine) share(ctx context.Context, now time.Time) {
 	if age := now.Sub(f.asked); age >= 0 && age < headcount {
 		return
 	}
-	n, err := e.c.Store.Replicas(ctx, e.owner)
+	is, err := e.c.Store.Replicas(ctx, e.owner)
 	f.asked = e.c.Now()
-	if err != nil || n == f.size {
+	if err != nil {
+		return
+	}
+	if is.Incarnation != e.incarnation() {
+		if err := e.wentBack(ctx, is.Incarnation); err != nil && ctx.Err() == nil {
+			e.c.Logger.Error("what the database lost could not be redone; trying again", "err", err)
+		}
+	}
+	if is.Size == f.size {
 		return
 	}
 	if f.size != 0 {
-		e.c.Logger.Info("the limits are shared anew", "replicas", n)
+		e.c.Logger.Info("the limits are shared anew", "replicas", is.Size)
 	}
-	f.size = n
+	f.size = is.Size
 	for _, l := range e.lanes {
-		l.share(n)
+		l.share(is.Size)
 	}
+}
+
+// incarnation is the store's in which this process works.
+func (e *Engine) incarnation() string {
+	if is := e.fleet.incarnation.Load(); is != nil {
+		return *is
+	}
+	return ""
 }
 
 // join lets those who are there already make room: until they know of this
 // process they use the whole of every limit.
 func (e *Engine) join(ctx context.Context) error {
-	n, err := e.c.Store.Replicas(ctx, e.owner)
+	is, err := e.c.Store.Replicas(ctx, e.owner)
 	if err != nil {
 		return err
 	}
-	if n > 1 {
+	e.fleet.incarnation.Store(&is.Incarnation)
+	if is.Size > 1 {
 		t := time.NewTimer(2 * headcount)
 		defer t.Stop()
 		select {

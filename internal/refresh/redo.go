@@ -282,7 +282,7 @@ func (e *Engine) redoOne(ctx context.Context, g grant.Grant, tok oauth.Token, se
 		return true, nil // by a start that was cut off
 	}
 	if g.Attempt == nil {
-		c, err := e.c.Store.ClaimOne(ctx, store.ClaimRequest{App: g.App, Owner: e.owner, Limit: 1, Barrier: e.policy(g.App).Barrier()}, g.ID, g.Version)
+		c, err := e.c.Store.ClaimOne(ctx, store.ClaimRequest{App: g.App, Owner: e.owner, Limit: 1, Barrier: e.policy(g.App).Barrier(), Redo: true}, g.ID, g.Version)
 		if errors.Is(err, store.ErrStale) {
 			return false, nil
 		}

@@ -8,13 +8,13 @@ import (
 	"slices"
 )
 
-// Kept returns what earlier processes left that is still on disk, newest first,
-// and of each entry whether it is done. What a store has lost since can be
+// Kept returns what is still on disk, of earlier processes and of this one, newest
+// first, and of each entry whether it is done. What a store has lost since can be
 // redone from it. Entries that cannot be read are left out.
 func (s *Spool) Kept() iter.Seq2[Entry, bool] {
 	return func(yield func(Entry, bool) bool) {
 		s.mu.Lock()
-		segments := slices.Clone(s.old)
+		segments := slices.Concat(s.old, s.active)
 		s.mu.Unlock()
 		for _, g := range slices.Backward(segments) {
 			b, ok := s.content(g)
@@ -35,11 +35,11 @@ func (s *Spool) Kept() iter.Seq2[Entry, bool] {
 	}
 }
 
-// content reads an old segment, if it is still there.
+// content reads a segment, if it is still there.
 func (s *Spool) content(g *segment) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || !slices.Contains(s.old, g) {
+	if s.closed || !slices.Contains(s.old, g) && !slices.Contains(s.active, g) {
 		return nil, false
 	}
 	b := make([]byte, g.used)

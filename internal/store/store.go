@@ -156,10 +156,13 @@ type Installation struct {
 // engine must look at a grant next: to refresh it, or, while an attempt is open,
 // to settle that attempt.
 type Attempts interface {
-	// Replicas returns how many processes open attempts in this store, this one,
-	// whose owner is given, among them. One that has died may be counted for some
-	// seconds more.
-	Replicas(ctx context.Context, owner string) (int, error)
+	// Replicas returns who shares the store: this process, whose owner is given, and
+	// others. One that has died may be counted for some seconds more.
+	Replicas(ctx context.Context, owner string) (Fleet, error)
+	// Redone says that the owner has redone what the store may have lost when it
+	// became this incarnation. Until every owner that lives has said so, Claim and
+	// ClaimOne return ErrUnavailable, except to those who are redoing.
+	Redone(ctx context.Context, owner, incarnation string) error
 	// NextDue returns when the earliest grant of app is due, and false if none
 	// ever is. It is answered from an index.
 	NextDue(ctx context.Context, app string) (time.Time, bool, error)
@@ -192,6 +195,15 @@ type Attempts interface {
 	Orphans(ctx context.Context, grantID string) ([]Orphan, error)
 }
 
+// Fleet is the processes that share a store.
+type Fleet struct {
+	Size int
+	// Incarnation changes when the store may have gone back to an earlier state
+	// while it was in use, as by a fail-over to a server that lagged behind. It is ""
+	// for a store that cannot.
+	Incarnation string
+}
+
 // ClaimRequest asks for attempts. The barrier says how long after opening an
 // attempt, at the earliest, another process may take it over; it is where DueAt
 // moves while the attempt is open.
@@ -206,6 +218,7 @@ type ClaimRequest struct {
 	Owner   string
 	Limit   int
 	Barrier grant.Barrier
+	Redo    bool // for an answer that was received already; see Redone
 }
 
 // Claim is a grant as it is with the attempt just opened, and the sealed

@@ -31,14 +31,6 @@ func (s *Store) ClaimOne(ctx context.Context, r store.ClaimRequest, grantID stri
 	return o.claims[0], nil
 }
 
-// Replicas implements [store.Attempts]. Who has died is found out by whoever
-// lives, within [pulse].
-func (s *Store) Replicas(ctx context.Context, owner string) (int, error) {
-	var n int
-	err := s.session.do(ctx, &claimOp{r: store.ClaimRequest{Owner: owner}, count: &n})
-	return n, err
-}
-
 // The statements that open attempts differ in how they pick grants. Either way
 // $1 is the clock, $2 the owner, $3 the owners known to be dead, $4 the new
 // attempts' ids, and $5 to $7 the barrier; the picked rows have an attempt that
@@ -89,13 +81,13 @@ const (
 			AND g.attempt IS NOT NULL AND NOT g.attempt_unknown AND g.attempt_owner <> $3`
 )
 
-// claimOp is a claim on its way: of due grants, or of one; or only a count of
-// those who claim.
+// claimOp is a claim on its way: of due grants, or of one; or something else that
+// the owner's session does.
 type claimOp struct {
 	r       store.ClaimRequest
 	grantID string
 	of      grant.Version
-	count   *int
+	other   func(ctx context.Context, n *session) error
 
 	claims []store.Claim
 	err    error
@@ -104,8 +96,13 @@ type claimOp struct {
 
 // claim makes one claim on the owner's session.
 func (n *session) claim(ctx context.Context, o *claimOp) error {
-	if o.count != nil {
-		return n.conn.QueryRow(ctx, `SELECT count(*) FROM owners WHERE lost_at IS NULL`).Scan(o.count)
+	if o.other != nil {
+		return o.other(ctx, n)
+	}
+	if !o.r.Redo {
+		if err := n.whole(ctx); err != nil {
+			return err
+		}
 	}
 	if o.grantID != "" {
 		return n.claimOne(ctx, o)

@@ -68,7 +68,12 @@ func (f *follower) follow(ctx context.Context) error {
 		f.lost = false
 		f.s.o.Logger.Info("the log is followed again")
 	}
-	f.changed("") // nobody listened until now
+	var last int64
+	if err := conn.QueryRow(ctx, `SELECT last FROM event_log`).Scan(&last); err != nil {
+		return err
+	}
+	f.last = min(f.last, last) // the database may have gone back
+	f.changed("")              // nobody listened until now
 	for {
 		if err := f.catchUp(ctx, conn); err != nil {
 			return err

@@ -103,6 +103,9 @@ func open(ctx context.Context, config *pgxpool.Config, o Options) (_ *Store, err
 	if err := migrate(ctx, config.ConnConfig); err != nil {
 		return nil, err
 	}
+	if err := refuseUnfinished(ctx, config.ConnConfig); err != nil {
+		return nil, err
+	}
 	s := &Store{o: o, config: config.ConnConfig}
 	s.trimmer = newTrimmer()
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {

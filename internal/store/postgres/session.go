@@ -35,6 +35,9 @@ type session struct {
 	ended   []string      // owners of ours that are dead and that others do not know to be
 	doubt   []store.Claim // made if the last COMMIT was, and known to nobody
 	refused time.Time     // when the session could not be had
+	state   string        // the incarnation of the database that the session leads to
+	redone  string        // the one of which this process has redone what was lost
+	sound   bool          // every owner that lives has redone it
 	told    bool          // that the lock is lost
 }
 
@@ -97,13 +100,13 @@ func (n *session) together(group []*claimOp) {
 	var openings []opening
 	grants := make(map[string]bool)
 	for _, o := range group {
-		if o.grantID != "" && o.r.Owner == owner && !grants[o.grantID] {
+		if o.grantID != "" && !o.r.Redo && o.r.Owner == owner && !grants[o.grantID] {
 			grants[o.grantID] = true
 			openings = append(openings, o.one(nil))
 		}
 	}
 	slices.SortFunc(openings, func(a, b opening) int { return strings.Compare(a.op.grantID, b.op.grantID) })
-	if len(openings) > 1 && n.hold(ctx, owner) == nil {
+	if len(openings) > 1 && n.hold(ctx, owner) == nil && n.whole(ctx) == nil {
 		if err := n.open(ctx, openings...); err != nil {
 			n.drop()
 		}
@@ -124,7 +127,7 @@ func (n *session) run(o *claimOp) {
 		return
 	}
 	o.err = n.claim(ctx, o)
-	if o.err != nil && !errors.Is(o.err, store.ErrStale) {
+	if o.err != nil && !errors.Is(o.err, store.ErrStale) && !errors.Is(o.err, errBehind) {
 		n.drop()
 		o.err = dbError(o.err)
 	}
@@ -201,7 +204,7 @@ func (n *session) take(ctx context.Context) (err error) {
 	if err := n.undo(ctx); err != nil {
 		return err
 	}
-	if _, err := n.conn.Exec(ctx, `INSERT INTO owners (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET lost_at = NULL`, n.owner); err != nil {
+	if err := n.register(ctx); err != nil {
 		return err
 	}
 	return n.bury(ctx)
@@ -236,17 +239,33 @@ func (n *session) drop() {
 
 // close says goodbye and ends the session. Call it after the loop has ended.
 func (n *session) close() error {
-	if n.conn == nil {
+	if n.owner == "" {
 		return nil
 	}
 	ctx, cancel := n.s.detached()
 	defer cancel()
-	_, err := n.conn.Exec(ctx, `DELETE FROM owners WHERE id = $1`, n.owner)
+	err := n.goodbye(ctx)
+	if err != nil { // the session was lost and nobody had noticed
+		n.drop()
+		err = n.goodbye(ctx)
+	}
 	if err != nil {
 		n.s.o.Logger.Warn("the owner of this process's attempts could not say goodbye; others wait for its grace", "err", err)
 	}
 	n.drop()
 	return nil
+}
+
+// goodbye forgets the owner, on another session if its own is lost.
+func (n *session) goodbye(ctx context.Context) (err error) {
+	if n.conn == nil || n.conn.IsClosed() {
+		if n.conn, err = pgx.ConnectConfig(ctx, n.s.config); err != nil {
+			n.conn = nil
+			return err
+		}
+	}
+	_, err = n.conn.Exec(ctx, `DELETE FROM owners WHERE id = $1`, n.owner)
+	return err
 }
 
 const (

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evergrant/evergrant/internal/store"
 )
 
 // fileLock is an exclusive lock on a file beside the database. The kernel lets
@@ -18,13 +20,19 @@ import (
 type fileLock struct{ f *os.File }
 
 // Replicas implements [store.Attempts]: the lock lets one process in.
-func (s *Store) Replicas(ctx context.Context, _ string) (int, error) {
+func (s *Store) Replicas(ctx context.Context, _ string) (store.Fleet, error) {
 	select {
 	case <-s.w.closing:
-		return 0, errClosed
+		return store.Fleet{}, errClosed
 	default:
-		return 1, ctx.Err()
+		return store.Fleet{Size: 1}, ctx.Err()
 	}
+}
+
+// Redone implements [store.Attempts].
+func (s *Store) Redone(ctx context.Context, owner, _ string) error {
+	_, err := s.Replicas(ctx, owner)
+	return err
 }
 
 // lockFile takes the lock, or says who has it.

@@ -53,6 +53,10 @@ func (f *fixture) methods() []method {
 			return f.SetLocations(ctx, g.ID, []grant.Location{{ID: "loc-1"}}, e)
 		}},
 		{"Replicas", func(ctx context.Context) error { _, err := f.Replicas(ctx, owner); return err }},
+		{"Redone", func(ctx context.Context) error {
+			fleet, err := f.Replicas(ctx, owner)
+			return errors.Join(err, f.Redone(ctx, owner, fleet.Incarnation))
+		}},
 		{"NextDue", func(ctx context.Context) error { _, _, err := f.NextDue(ctx, app); return err }},
 		{"Settle", func(ctx context.Context) error {
 			s := f.settlement(claim, grant.AnswerLost)

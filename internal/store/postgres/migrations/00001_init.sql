@@ -230,8 +230,9 @@ CREATE TABLE paused_apps (
 -- Owners of attempts that have not said goodbye. One whose lock is free since
 -- long enough is dead.
 CREATE TABLE owners (
-    id        text COLLATE "C" NOT NULL PRIMARY KEY,
-    lost_at   timestamptz                      -- when its lock was first found free
+    id          text COLLATE "C" NOT NULL PRIMARY KEY,
+    incarnation text COLLATE "C" NOT NULL,     -- of the database, in which it has redone what was lost
+    lost_at     timestamptz                    -- when its lock was first found free
 );
 
 -- What Check writes.
