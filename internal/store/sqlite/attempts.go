@@ -28,7 +28,7 @@ func (s *Store) NextDue(ctx context.Context, app string) (time.Time, bool, error
 }
 
 const (
-	claimColumns = `g.n, g.connection_n, c.key, g.credential_n, g.previous_n, v.sealed, ` + grantColumns
+	claimColumns = `g.n, g.connection_n, c.key, g.credential_n, g.previous_n, g.refreshed_n, v.sealed, ` + grantColumns
 	claimTables  = grantTables + ` LEFT JOIN credentials v ON v.n = g.credential_n`
 	claimQuery   = `SELECT ` + claimColumns + claimTables + ` WHERE g.app = ? AND g.due_at <= ? AND ` + isDue + `
 		AND (g.attempt IS NULL OR g.attempt_unknown OR g.attempt_owner <> ?)
@@ -42,11 +42,12 @@ type claimRow struct {
 	n, connectionN       int64
 	key                  string
 	credential, previous sql.NullInt64
+	refreshed            int64
 	sealed               []byte
 }
 
 func (r *claimRow) dest() []any {
-	return append([]any{&r.n, &r.connectionN, &r.key, &r.credential, &r.previous, &r.sealed}, r.grantRow.dest()...)
+	return append([]any{&r.n, &r.connectionN, &r.key, &r.credential, &r.previous, &r.refreshed, &r.sealed}, r.grantRow.dest()...)
 }
 
 // Claim implements [store.Attempts]. The grants are read before the transaction,
@@ -230,15 +231,20 @@ func (t *tx) commit(h held, r store.Renewal) (bool, error) {
 	if !h.previous.Valid {
 		n = t.w.nextCredential()
 	}
+	refreshed := h.refreshed
+	chained := len(r.Events) > 0 && h.ofRefresh(r.Events[0])
+	if chained {
+		refreshed = t.nextEvent()
+	}
 	next := r.Of.Next()
 	st := h.status.Become(grant.OK, t.now, time.Time{})
 	done, err := t.change(`UPDATE grants SET seq = ?, issued_at = ?, expires_at = ?, deadline_at = ?, due_at = ?,
 			state = ?, reason = ?, since = ?, next_try_at = ?, failures = 0, refusals = 0, refused_at = 0,
-			credential_n = ?, previous_n = credential_n,
+			credential_n = ?, previous_n = credential_n, refreshed_n = ?,
 			attempt = NULL, attempt_owner = NULL, attempt_kind = NULL, attempt_opened_at = NULL, attempt_unknown = NULL
 		WHERE n = ? AND attempt = ?`,
 		next.Seq, micros(r.IssuedAt), micros(r.Times.ExpiresAt), micros(r.Times.DeadlineAt), orNull(r.Times.DueAt),
-		string(st.State), string(st.Reason), micros(st.Since), micros(st.NextTryAt), n, h.n, r.AttemptID)
+		string(st.State), string(st.Reason), micros(st.Since), micros(st.NextTryAt), n, refreshed, h.n, r.AttemptID)
 	if !done || err != nil {
 		return false, err
 	}
@@ -250,7 +256,14 @@ func (t *tx) commit(h held, r store.Renewal) (bool, error) {
 			return false, err
 		}
 	}
-	return true, t.conclude(h, st, r.Events)
+	events := r.Events
+	if chained {
+		if err := t.append(h.about, events[0], h.refreshed); err != nil {
+			return false, err
+		}
+		events = events[1:]
+	}
+	return true, t.conclude(h, st, events)
 }
 
 // keep writes a version's credentials: over those of the version before the

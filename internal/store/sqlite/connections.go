@@ -120,6 +120,10 @@ func (s *Store) DeleteConnection(ctx context.Context, id string, events ...grant
 				return err
 			}
 		}
+		// Without the grants nothing else leads to the events of their refreshes.
+		if _, err := t.exec(`UPDATE events SET previous_n = NULL WHERE n IN (`+refreshesOf+`)`, id); err != nil {
+			return err
+		}
 		// Everything else goes with it by its foreign keys.
 		if _, err := t.exec(`DELETE FROM connections WHERE n = ?`, n); err != nil {
 			return err

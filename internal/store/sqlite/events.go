@@ -26,34 +26,51 @@ func aboutConnection(c grant.Connection) subject {
 // emit appends events to the log.
 func (t *tx) emit(about subject, events ...grant.Event) error {
 	for _, e := range events {
-		fill(&e.Connection, about.connection)
-		// An event of another connection than the change's has another address too.
-		if e.Connection == about.connection {
-			fill(&e.Ref, about.ref)
-			fill(&e.App, about.app)
-			fill(&e.Grant, about.grant)
-		}
-		if e.Time.IsZero() {
-			e.Time = t.now
-		}
-		e.Time = truncate(e.Time)
-		data, err := jsonColumn{e.Data}.Value()
-		if err != nil {
-			return fmt.Errorf("data of event %s: %w", e.Type, err)
-		}
-		n := eventid.Next(t.w.lastEvent, t.now.UnixMilli())
-		e.ID = eventid.Format(n)
-		_, err = t.exec(`INSERT INTO events (n, type, time, connection, grant_id, app, ref, reason, data)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			n, string(e.Type), micros(e.Time), e.Connection, e.Grant, e.App, e.Ref, string(e.Reason), data)
-		if err != nil {
+		if err := t.append(about, e, nil); err != nil {
 			return err
 		}
-		t.w.lastEvent = n
-		t.w.trimmer.since++
-		t.events = append(t.events, e)
 	}
 	return nil
+}
+
+// append adds an event to the log. previous is the number of the refresh's event
+// before it, if it is one's, else nil.
+func (t *tx) append(about subject, e grant.Event, previous any) error {
+	fill(&e.Connection, about.connection)
+	// An event of another connection than the change's has another address too.
+	if e.Connection == about.connection {
+		fill(&e.Ref, about.ref)
+		fill(&e.App, about.app)
+		fill(&e.Grant, about.grant)
+	}
+	if e.Time.IsZero() {
+		e.Time = t.now
+	}
+	e.Time = truncate(e.Time)
+	data, err := jsonColumn{e.Data}.Value()
+	if err != nil {
+		return fmt.Errorf("data of event %s: %w", e.Type, err)
+	}
+	n := t.nextEvent()
+	e.ID = eventid.Format(n)
+	_, err = t.exec(`INSERT INTO events (n, type, time, connection, grant_id, app, ref, reason, data, previous_n)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		n, string(e.Type), micros(e.Time), e.Connection, e.Grant, e.App, e.Ref, string(e.Reason), data, previous)
+	if err != nil {
+		return err
+	}
+	t.w.lastEvent = n
+	t.w.trimmer.since++
+	t.events = append(t.events, e)
+	return nil
+}
+
+// nextEvent is the number of the next event.
+func (t *tx) nextEvent() int64 { return eventid.Next(t.w.lastEvent, t.now.UnixMilli()) }
+
+// ofRefresh tells whether an event about h is kept with its grant's refreshes.
+func (h held) ofRefresh(e grant.Event) bool {
+	return e.Type == grant.GrantRefreshed && (e.Connection == "" || e.Connection == h.about.connection)
 }
 
 func fill(s *string, v string) {
@@ -79,6 +96,19 @@ func (s *Store) LastEvent(ctx context.Context) (string, error) {
 	return eventid.Format(n), nil
 }
 
+// refreshesOf is the events of the refreshes of a connection's grants, newest
+// first by grant. It ends where the log was trimmed.
+const refreshesOf = `WITH RECURSIVE refresh (n, previous_n, connection) AS (
+		SELECT e.n, e.previous_n, e.connection FROM connections c JOIN grants g ON g.connection_n = c.n JOIN events e ON e.n = g.refreshed_n
+		WHERE c.id = ? AND e.connection = c.id
+		UNION ALL
+		SELECT e.n, e.previous_n, e.connection FROM refresh r JOIN events e ON e.n = r.previous_n WHERE e.connection = r.connection
+	) SELECT n FROM refresh`
+
+// eventsOfConnection is the numbers of a connection's events.
+const eventsOfConnection = refreshesOf + ` UNION ALL
+	SELECT n FROM events WHERE connection = ? AND connection <> '' AND previous_n IS NULL`
+
 // ListEvents implements [store.Events].
 func (s *Store) ListEvents(ctx context.Context, f store.EventFilter, p store.Page) ([]grant.Event, string, error) {
 	if err := checkPage(p); err != nil {
@@ -97,7 +127,7 @@ func (s *Store) ListEvents(ctx context.Context, f store.EventFilter, p store.Pag
 		w.and(after, n)
 	}
 	if f.ConnectionID != "" {
-		w.and("connection = ? AND connection <> ''", f.ConnectionID)
+		w.and("n IN ("+eventsOfConnection+")", f.ConnectionID, f.ConnectionID)
 	}
 	if len(f.Types) > 0 {
 		ofTypes(&w, f.Types)

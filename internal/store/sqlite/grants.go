@@ -91,6 +91,7 @@ type held struct {
 	status               grant.Status
 	scope                string
 	credential, previous sql.NullInt64
+	refreshed            int64 // the event of its last refresh
 	about                subject
 }
 
@@ -98,9 +99,9 @@ type held struct {
 func (t *tx) hold(id string) (held, error) {
 	h := held{about: subject{grant: id}}
 	var key string
-	err := t.get(`SELECT g.n, g.connection_n, g.epoch, g.seq, g.attempt, g.credential_n, g.previous_n, c.id, c.app, c.key,
+	err := t.get(`SELECT g.n, g.connection_n, g.epoch, g.seq, g.attempt, g.credential_n, g.previous_n, g.refreshed_n, c.id, c.app, c.key,
 			k.scope, g.state, g.reason, g.since, g.next_try_at`+grantTables+` WHERE g.id = ?`, []any{id},
-		append([]any{&h.n, &h.connectionN, &h.version.Epoch, &h.version.Seq, &h.attempt, &h.credential, &h.previous,
+		append([]any{&h.n, &h.connectionN, &h.version.Epoch, &h.version.Seq, &h.attempt, &h.credential, &h.previous, &h.refreshed,
 			&h.about.connection, &h.about.app, &key, &h.scope}, statusDest(&h.status)...)...)
 	if err != nil {
 		return held{}, fmt.Errorf("grant %s: %w", id, err)

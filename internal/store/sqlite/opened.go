@@ -28,6 +28,6 @@ func (o opened) take(attempt string) (held, bool) {
 // held is what a change has to know of the grant.
 func (r *claimRow) held() held {
 	return held{n: r.n, connectionN: r.connectionN, version: r.Version, status: r.Status, scope: r.Scope,
-		credential: r.credential, previous: r.previous,
+		credential: r.credential, previous: r.previous, refreshed: r.refreshed,
 		about: subject{connection: r.ConnectionID, ref: grant.Ref{Key: r.key, App: r.App}.String(), app: r.App, grant: r.ID}}
 }
