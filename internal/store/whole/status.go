@@ -50,3 +50,12 @@ type Move struct {
 
 // Ended reports whether the move is over.
 func (m Move) Ended() bool { return !m.EndedAt.IsZero() }
+
+// Copy is an unfinished move, as the store that is moved to keeps it: how far it
+// has come.
+type Copy struct {
+	Move
+	State       string // of the other store when it began; see the copying package
+	Connections string // the id of the last that is here, "" for none
+	Events      int64  // the number of the last that is here, 0 for none
+}
