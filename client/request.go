@@ -56,11 +56,8 @@ func (c *Client) do(ctx context.Context, r request, out any) error {
 	if err != nil {
 		return r.fail("invalid_request", err.Error(), evergrant.ErrInvalid)
 	}
-	req.Header.Set("User-Agent", c.agent)
+	c.sign(req)
 	req.Header.Set("Accept", "application/json")
-	if c.key != "" {
-		req.Header.Set("Authorization", "Bearer "+c.key)
-	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -83,6 +80,14 @@ func (c *Client) do(ctx context.Context, r request, out any) error {
 		return c.foreign(r, res)
 	}
 	return nil
+}
+
+// sign says who asks.
+func (c *Client) sign(req *http.Request) {
+	req.Header.Set("User-Agent", c.agent)
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
 }
 
 // url returns the address of a request. Segments are escaped one by one, so that

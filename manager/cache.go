@@ -73,6 +73,15 @@ type entry struct {
 	id      string
 	address address
 	snap    atomic.Pointer[snapshot]
+	before  *snapshot // stands in while the entry is being filled; nil if nothing does
+}
+
+// last is the entry's snapshot, or the one before it while it is being filled.
+func (e *entry) last() *snapshot {
+	if s := e.snap.Load(); s != nil {
+		return s
+	}
+	return e.before
 }
 
 func newCache(size int, until func(grant.Grant) time.Time) *cache {
@@ -112,17 +121,27 @@ func (s *shard[K]) set(k K, e *entry) {
 
 // get returns the snapshot cached under ref, or nil.
 func (c *cache) get(ref grant.Ref) *snapshot {
-	var e *entry
+	if e := c.find(ref); e != nil {
+		return e.snap.Load()
+	}
+	return nil
+}
+
+// last is get for want of better: while another snapshot is being built, it is
+// the one before.
+func (c *cache) last(ref grant.Ref) *snapshot {
+	if e := c.find(ref); e != nil {
+		return e.last()
+	}
+	return nil
+}
+
+func (c *cache) find(ref grant.Ref) *entry {
 	if ref.ID != "" {
-		e = c.byID(ref.ID).get(ref.ID)
-	} else {
-		a := address{ref.Key, ref.App}
-		e = c.byAddress(a).get(a)
+		return c.byID(ref.ID).get(ref.ID)
 	}
-	if e == nil {
-		return nil
-	}
-	return e.snap.Load()
+	a := address{ref.Key, ref.App}
+	return c.byAddress(a).get(a)
 }
 
 // doubt has everything cached read again when it is asked for.
@@ -133,9 +152,10 @@ func (c *cache) trusts(s *snapshot) bool { return s.asOf == c.doubts.Load() }
 
 // begin returns an entry, already in the cache, for a snapshot about to be
 // built. While it is empty it stands in for the connection: a change that comes
-// meanwhile takes it out, and filling it then shows nobody anything.
-func (c *cache) begin(conn grant.Connection) *entry {
-	e := &entry{id: conn.ID, address: address{conn.Key, conn.App}}
+// meanwhile takes it out, and filling it then shows nobody anything. old is what
+// was cached before, or nil.
+func (c *cache) begin(conn grant.Connection, old *snapshot) *entry {
+	e := &entry{id: conn.ID, address: address{conn.Key, conn.App}, before: old}
 	s := c.byID(e.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,24 +175,24 @@ func (c *cache) begin(conn grant.Connection) *entry {
 func (c *cache) holds(e *entry) bool { return c.byID(e.id).get(e.id) == e }
 
 // end takes out an entry that could not be filled, and puts back what was there
-// before, which nothing has changed since. old may be nil.
-func (c *cache) end(e *entry, old *snapshot) {
+// before, which nothing has changed since.
+func (c *cache) end(e *entry) {
 	s := c.byID(e.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.entries[e.id] != e:
-	case old != nil:
-		e.snap.Store(old)
+	case e.before != nil:
+		e.snap.Store(e.before)
 	default:
 		delete(s.entries, e.id)
 		c.byAddress(e.address).set(e.address, nil)
 	}
 }
 
-// suspect has a connection read again when it is asked for, because another
-// process has renewed a grant of it. What was read before stands in while the
-// store cannot be read.
+// suspect has a connection read again when it is asked for, because something
+// about it has changed that does not end its tokens. What was read before stands
+// in while the store cannot be read.
 func (c *cache) suspect(connectionID string) {
 	s := c.byID(connectionID)
 	s.mu.Lock()
@@ -181,7 +201,7 @@ func (c *cache) suspect(connectionID string) {
 	if e == nil {
 		return
 	}
-	old := e.snap.Load()
+	old := e.last()
 	if old == nil { // being built from what is out of date now
 		delete(s.entries, connectionID)
 		c.byAddress(e.address).set(e.address, nil)
@@ -224,19 +244,6 @@ func (c *cache) drop(connectionID string) {
 	}
 }
 
-// clear forgets everything.
-func (c *cache) clear() {
-	for i := range c.ids {
-		s := &c.ids[i]
-		s.mu.Lock()
-		for id, e := range s.entries {
-			delete(s.entries, id)
-			c.byAddress(e.address).set(e.address, nil)
-		}
-		s.mu.Unlock()
-	}
-}
-
 // renew puts new credentials into the snapshot of a connection that is cached.
 // Readers see them at once, even while the store cannot be read.
 func (c *cache) renew(g grant.Grant, cred grant.Credential, degraded bool) {
@@ -252,13 +259,13 @@ func (c *cache) renew(g grant.Grant, cred grant.Credential, degraded bool) {
 	if e == nil {
 		return
 	}
-	old := e.snap.Load()
+	old := e.last()
 	at := -1
 	if old != nil {
 		at = slices.IndexFunc(old.grants, func(h held) bool { return h.grant.ID == g.ID })
 	}
 	if at < 0 || !old.grants[at].grant.Version.Before(g.Version) && !old.degraded {
-		// Being built, or of a grant it does not know: build it again.
+		// Being built for the first time, or of a grant it does not know: build it again.
 		delete(s.entries, g.ConnectionID)
 		c.byAddress(e.address).set(e.address, nil)
 		return
@@ -274,9 +281,19 @@ func (c *cache) renew(g grant.Grant, cred grant.Credential, degraded bool) {
 	c.byAddress(e.address).set(e.address, fresh)
 }
 
-// changed forgets the connection of a grant whose status changed, and what the
-// journal held for the grant.
+// changed takes in that the status of a grant has changed, and forgets what the
+// journal held for it.
 func (c *cache) changed(g grant.Grant) {
+	c.journaled.Delete(g.ID)
+	if g.Status.State.Live() {
+		c.suspect(g.ConnectionID)
+		return
+	}
+	c.drop(g.ConnectionID)
+}
+
+// issued forgets the connection of a grant that has come, or was approved again.
+func (c *cache) issued(g grant.Grant) {
 	c.journaled.Delete(g.ID)
 	c.drop(g.ConnectionID)
 }

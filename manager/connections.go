@@ -42,6 +42,22 @@ func (m *Manager) Connections(ctx context.Context, f store.ConnectionFilter, p s
 // which. Without tokens an existing connection is left as it is.
 func (m *Manager) Create(ctx context.Context, n NewConnection) (c grant.Connection, created bool, err error) {
 	const op = "create"
+	c, created, err = m.make(ctx, op, n)
+	if err != nil {
+		return c, false, err
+	}
+	if n.Tokens != nil {
+		if err := m.adopt(ctx, c, n.Tokens); err != nil {
+			return c, created, m.internal(op, n.Ref.String(), err)
+		}
+	}
+	c, err = m.Connection(ctx, grant.Ref{ID: c.ID})
+	return c, created, err
+}
+
+// make checks what is asked for and makes the connection, or finds the one that
+// exists.
+func (m *Manager) make(ctx context.Context, op string, n NewConnection) (c grant.Connection, created bool, err error) {
 	app := m.c.Apps[n.Ref.App]
 	if n.Ref.ID != "" {
 		return c, false, invalid(op, n.Ref.String(), "ref must be an address like biz_42@k-series; ids are given by Evergrant")
@@ -62,23 +78,12 @@ func (m *Manager) Create(ctx context.Context, n NewConnection) (c grant.Connecti
 		ID: grant.NewID(grant.ConnectionID, now), App: n.Ref.App, Key: n.Ref.Key, Name: n.Name, Tags: n.Tags,
 		RequiredLocations: n.RequiredLocations, Status: grant.StatusOf(grant.NeverConnected, now), CreatedAt: now, UpdatedAt: now,
 	}
-	switch err := m.c.Store.CreateConnection(ctx, c); {
-	case errors.Is(err, store.ErrExists):
-		if c, err = m.c.Store.Connection(ctx, n.Ref); err != nil {
-			return c, false, m.internal(op, n.Ref.String(), err)
-		}
-	case err != nil:
+	err = m.c.Store.CreateConnection(ctx, c)
+	if errors.Is(err, store.ErrExists) {
+		c, err = m.c.Store.Connection(ctx, n.Ref)
 		return c, false, m.internal(op, n.Ref.String(), err)
-	default:
-		created = true
 	}
-	if n.Tokens != nil {
-		if err := m.adopt(ctx, c, n.Tokens); err != nil {
-			return c, created, m.internal(op, n.Ref.String(), err)
-		}
-	}
-	c, err = m.Connection(ctx, grant.Ref{ID: c.ID})
-	return c, created, err
+	return c, err == nil, m.internal(op, n.Ref.String(), err)
 }
 
 // adopt installs tokens that somebody else obtained.
@@ -91,6 +96,7 @@ func (m *Manager) adopt(ctx context.Context, c grant.Connection, t *Adoption) er
 	if r.Token.Type == "" {
 		r.Token.Type = "Bearer"
 	}
+	r.Adopted = t.fingerprint()
 	if _, err := m.issuer.Issue(ctx, r); err != nil {
 		return err
 	}

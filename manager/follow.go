@@ -27,7 +27,8 @@ func (m *Manager) follow(e grant.Event) {
 			return // this process's own, or read since
 		}
 		m.renewedElsewhere(e)
-	case grant.GrantRefreshFailed, grant.ConnectionDegraded, grant.ConnectionRecovered:
+	case grant.GrantRefreshFailed, grant.ConnectionDegraded, grant.ConnectionRecovered, grant.ConnectionDeadlineNear,
+		grant.ConnectionScopeChanged, grant.ConnectionLocationsChanged:
 		m.cache.suspect(e.Connection)
 	default:
 		m.cache.drop(e.Connection)
@@ -74,5 +75,5 @@ func (m *Manager) Changed(connectionID string) {
 		m.cache.doubt()
 		return
 	}
-	m.cache.drop(connectionID)
+	m.cache.suspect(connectionID)
 }

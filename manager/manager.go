@@ -136,14 +136,14 @@ func New(c Config) *Manager {
 		Metrics: c.Metrics, Logger: c.Logger, Now: c.Now,
 		Renewed:  m.cache.renew,
 		Changed:  m.cache.changed,
-		Incident: func(string) { m.cache.clear() },
-		Redone:   m.cache.clear,
+		Incident: func(string) { m.cache.doubt() },
+		Redone:   m.cache.doubt,
 		Exchange: func(ctx context.Context, e spool.Entry) error { return c.Exchange(ctx, e) },
 	})
 	m.issuer = issue.New(issue.Config{
 		Store: c.Store, Ring: c.Ring, Sender: c.Sender, Now: c.Now, Logger: c.Logger,
 		Issued: func(g grant.Grant) {
-			m.cache.changed(g)
+			m.cache.issued(g)
 			m.engine.Wake(g.App)
 		},
 	})

@@ -47,11 +47,11 @@ func (m *Manager) buildOnce(ctx context.Context, ref grant.Ref) (*snapshot, erro
 		if err != nil {
 			return nil, err
 		}
-		old, asOf := m.cache.get(grant.Ref{ID: c.ID}), m.cache.doubts.Load()
-		e := m.cache.begin(c)
+		old, asOf := m.cache.last(grant.Ref{ID: c.ID}), m.cache.doubts.Load()
+		e := m.cache.begin(c, old)
 		s, err := m.read(ctx, c, old)
 		if err != nil {
-			m.cache.end(e, old)
+			m.cache.end(e)
 			return nil, err
 		}
 		s.asOf = asOf

@@ -150,7 +150,7 @@ func (m *Manager) ask(ctx context.Context, ref grant.Ref, minValid time.Duration
 
 // standIn is what the cache has for a caller, nil if nothing.
 func (m *Manager) standIn(ref grant.Ref, minValid time.Duration, location string) *Handout {
-	s := m.cache.get(ref)
+	s := m.cache.last(ref)
 	if s == nil {
 		return nil
 	}

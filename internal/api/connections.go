@@ -94,7 +94,8 @@ func (s *server) listConnections(c *call, _ none) (page[connection], error) {
 	return newPage(c, items, next, wireConnection), nil
 }
 
-func (s *server) createConnection(c *call, b newConnection) (connection, error) {
+// asked checks what the body asks for, and that it is within the key's reach.
+func (s *server) asked(c *call, b newConnection) (manager.NewConnection, error) {
 	var f fields
 	ref := f.address("ref", b.Ref)
 	f.name(b.Name)
@@ -105,9 +106,14 @@ func (s *server) createConnection(c *call, b newConnection) (connection, error) 
 		n.Tokens = f.adoption(b.Tokens)
 	}
 	if err := f.err(); err != nil {
-		return connection{}, err
+		return n, err
 	}
-	if err := s.reach(c.r.Context(), c.key, ref); err != nil {
+	return n, s.reach(c.r.Context(), c.key, ref)
+}
+
+func (s *server) createConnection(c *call, b newConnection) (connection, error) {
+	n, err := s.asked(c, b)
+	if err != nil {
 		return connection{}, err
 	}
 	made, created, err := s.c.Manager.Create(c.r.Context(), n)

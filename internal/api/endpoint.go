@@ -92,6 +92,9 @@ type endpoint struct {
 	query    []param
 	in, out  reflect.Type // nil: none
 	run      func(*call) (any, error)
+	// lines takes many of in and answers with as many of out, a line each, instead
+	// of run.
+	lines func(*call)
 }
 
 // none is the body of a request or an answer that has none.
@@ -134,6 +137,10 @@ func (s *server) handler(e endpoint) http.HandlerFunc {
 			s.fail(c, err)
 			return
 		}
+		if e.lines != nil {
+			e.lines(c)
+			return
+		}
 		if c.r.Method == http.MethodPost && c.r.Header.Get("Idempotency-Key") != "" {
 			s.replayable(c, e)
 			return
@@ -154,7 +161,7 @@ func (s *server) admit(c *call, e endpoint) error {
 	if err := checkQuery(c.r, e.query); err != nil {
 		return err
 	}
-	if e.method == http.MethodGet {
+	if e.method == http.MethodGet || e.lines != nil {
 		return nil
 	}
 	return c.readBody()

@@ -35,8 +35,12 @@ func document(endpoints []endpoint, version string) ([]byte, error) {
 			Responses: map[string]*huma.Response{"default": failure},
 		}
 		ok := &huma.Response{Description: http.StatusText(e.status)}
+		content := "application/json"
+		if e.lines != nil {
+			content = contentLines
+		}
 		if e.out != nil {
-			ok.Content = map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(answerType(e.out), true, "")}}
+			ok.Content = map[string]*huma.MediaType{content: {Schema: schemas.Schema(answerType(e.out), true, "")}}
 		}
 		op.Responses[strconv.Itoa(e.status)] = ok
 		if e.also != 0 {
@@ -55,7 +59,7 @@ func document(endpoints []endpoint, version string) ([]byte, error) {
 		}
 		if e.in != nil {
 			op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-				"application/json": {Schema: schemas.Schema(e.in, true, "")},
+				content: {Schema: schemas.Schema(e.in, true, "")},
 			}}
 		}
 		item := doc.Paths[e.path]

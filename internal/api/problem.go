@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/evergrant/evergrant"
@@ -39,6 +40,18 @@ type fieldError struct {
 
 // Error implements error.
 func (p *problem) Error() string { return p.Code + ": " + p.Detail }
+
+// text is the problem on one line.
+func (p *problem) text() string {
+	if len(p.Errors) == 0 {
+		return p.Code + ": " + p.Detail
+	}
+	all := make([]string, len(p.Errors))
+	for i, e := range p.Errors {
+		all[i] = e.Field + ": " + e.Message
+	}
+	return p.Code + ": " + strings.Join(all, "; ")
+}
 
 // The codes that begin here; the others come from the manager.
 const (

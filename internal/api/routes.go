@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -22,6 +23,9 @@ func (s *server) endpoints() []endpoint {
 			summary: "List connections"}, s.listConnections),
 		typed(endpoint{method: post, path: "/v1/connections", scope: access.Connections, status: http.StatusCreated, also: http.StatusOK,
 			summary: "Make a pending connection, or adopt existing tokens"}, s.createConnection),
+		{method: post, path: "/v1/connections/import", scope: access.Connections, status: http.StatusOK,
+			in: reflect.TypeFor[newConnection](), out: reflect.TypeFor[imported](), lines: s.importConnections,
+			summary: "Make or update many connections: one a line, answered by a line each, in order"},
 		typed(endpoint{method: get, path: one, scope: access.Connections,
 			summary: "Show a connection with its grants"}, s.getConnection),
 		typed(endpoint{method: patch, path: one, scope: access.Connections,
@@ -96,6 +100,9 @@ func (s *server) routes() error {
 	endpoints := s.endpoints()
 	for _, e := range endpoints {
 		handle(e.method, e.path, s.handler(e))
+		if e.lines != nil {
+			delete(methods, e.path) // other methods take its last segment for a ref
+		}
 	}
 	token := s.tokenEndpoint()
 	handle(token.method, token.path, s.serve(s.serveToken))

@@ -18,6 +18,7 @@ type connectionCmd struct {
 	Show       connectionShowCmd       `cmd:"" help:"Show one connection and its grants."`
 	Refresh    connectionRefreshCmd    `cmd:"" help:"Renew a connection's tokens now."`
 	Disconnect connectionDisconnectCmd `cmd:"" help:"End a connection; its history stays."`
+	Import     connectionImportCmd     `cmd:"" help:"Make or update many connections, one a line."`
 }
 
 type connectionListCmd struct {

@@ -93,7 +93,7 @@ func (r *remote) connect(address, key, socket string) (*remote, error) {
 	r.Client, err = client.New(client.Config{
 		URL: address, Key: key, UserAgent: "evergrant-cli",
 		HTTPClient: &http.Client{
-			Transport: r.answers, Timeout: callTimeout,
+			Transport: r.answers,
 			// A redirect would take the key elsewhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -104,8 +104,9 @@ func (r *remote) connect(address, key, socket string) (*remote, error) {
 	return r, nil
 }
 
-// recorder keeps the newest answer as it came, which is what --json prints. It
-// is for one call after the other.
+// recorder keeps the newest answer as it came, which is what --json prints, and
+// bounds the call. Lines that are answered while others are sent go through as
+// they come, for as long as it takes. It is for one call after the other.
 type recorder struct {
 	next http.RoundTripper
 	last []byte
@@ -116,7 +117,12 @@ const mostAnswer = 64 << 20
 
 // RoundTrip implements [http.RoundTripper].
 func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
-	res, err := r.next.RoundTrip(req)
+	if req.Header.Get("Content-Type") == "application/x-ndjson" {
+		return r.next.RoundTrip(req)
+	}
+	ctx, cancel := context.WithTimeout(req.Context(), callTimeout)
+	defer cancel()
+	res, err := r.next.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		return nil, err
 	}

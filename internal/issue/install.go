@@ -288,6 +288,9 @@ func events(r Request, g grant.Grant, id grant.Identity, locations []grant.Locat
 		Type: grant.GrantIssued, Connection: r.Connection.ID, Grant: g.ID, App: r.App.Name, Reason: grant.OK,
 		Data: map[string]any{"source": source, "epoch": g.Version.Epoch, "scope": g.Scope, "duration_ms": r.Took.Milliseconds()},
 	}}
+	if r.Adopted != "" {
+		ev[0].Data["adopted"] = r.Adopted
+	}
 	data := map[string]any{"identity": id, "locations": locationIDs(locations)}
 	switch {
 	case !known:

@@ -55,6 +55,7 @@ type Request struct {
 	// Variables are the values of the recipe's variables.
 	Variables map[string]string
 	Purpose   grant.Purpose // "" for adoption
+	Adopted   string        // fingerprint of what was adopted, for the log
 	// ExpectBusiness is the provider's id of the business that must have approved, or "".
 	ExpectBusiness  string
 	LinkID          string // completed with the grant
