@@ -30,8 +30,9 @@ type renewed struct {
 // commit makes a renewal current and publishes it. If the store cannot be
 // written, the answer is made durable in the spool, handed out as degraded, and
 // committed in the background for as long as it takes; a process that ends
-// before that leaves it to its successor. ErrStale means that consent or a
-// disconnect came between: the answer is parked.
+// before that leaves it to its successor. In a store that others share nothing is
+// handed out before its commit. ErrStale means that consent or a disconnect came
+// between: the answer is parked.
 func (a *attempt) commit(r renewed) (degraded bool, err error) {
 	e := a.l.e
 	ctx := context.WithoutCancel(e.life)
@@ -60,6 +61,12 @@ func (a *attempt) commit(r renewed) (degraded bool, err error) {
 		// Nothing durable holds the answer for sure, so nobody may use it yet.
 		e.admit(func() { a.commitLater(r) })
 		return false, errors.Join(err, serr)
+	}
+	if e.shared() {
+		// Others may take this process for dead and ask again. Where using what came
+		// retires what it replaces, they would be refused, and the grant lost.
+		e.admit(func() { a.commitLater(r) })
+		return false, err
 	}
 	e.c.Logger.Error("the store cannot be written; a new token is served from the journal", "grant", r.next.ID, "err", err)
 	e.c.Renewed(r.next, r.cred, true)

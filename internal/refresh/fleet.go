@@ -55,6 +55,9 @@ func (e *Engine) share(ctx context.Context, now time.Time) {
 	}
 }
 
+// shared reports whether other processes may use the store at the same time.
+func (e *Engine) shared() bool { return e.incarnation() != "" }
+
 // incarnation is the store's in which this process works.
 func (e *Engine) incarnation() string {
 	if is := e.fleet.incarnation.Load(); is != nil {
