@@ -36,23 +36,8 @@ func events() kind[whole.Event, int64] {
 	}
 }
 
-// count adds a business to counts.
-func count(c *whole.Counts, b whole.Business) {
-	c.Connections++
-	c.Grants += int64(len(b.Grants))
-	for _, g := range b.Grants {
-		c.Credentials += int64(len(g.Credentials))
-		c.Orphans += int64(len(g.Orphans))
-		c.Locations += int64(len(g.Locations))
-	}
-	c.Links += int64(len(b.Links))
-	for _, l := range b.Links {
-		c.Authorizations += int64(len(l.Authorizations))
-	}
-}
-
 func businessRows(b whole.Business) int64 {
 	var c whole.Counts
-	count(&c, b)
+	c.Add(b)
 	return c.Rows()
 }

@@ -23,7 +23,7 @@ import (
 func (m *mover) verify(ctx context.Context) error {
 	sum := sha256.New()
 	var read whole.Counts
-	err := compare(ctx, m, businesses(), m.counts.Connections, sum, func(b whole.Business) { count(&read, b) })
+	err := compare(ctx, m, businesses(), m.counts.Connections, sum, read.Add)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,13 @@ type Source struct {
 // OpenSource opens a store to move it away, migrating it as needed, also if it
 // was moved away already.
 func OpenSource(ctx context.Context, path string) (*Source, error) {
+	r, err := OpenReader(ctx, path) // which makes no file
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Close(); err != nil {
+		return nil, err
+	}
 	s, err := Open(ctx, Options{Path: path, Moved: true})
 	if err != nil {
 		return nil, err

@@ -76,6 +76,21 @@ func (c Counts) Rows() int64 {
 	return c.Connections + c.Grants + c.Credentials + c.Orphans + c.Locations + c.Links + c.Authorizations + c.Events + c.Keys
 }
 
+// Add adds a business.
+func (c *Counts) Add(b Business) {
+	c.Connections++
+	c.Grants += int64(len(b.Grants))
+	for _, g := range b.Grants {
+		c.Credentials += int64(len(g.Credentials))
+		c.Orphans += int64(len(g.Orphans))
+		c.Locations += int64(len(g.Locations))
+	}
+	c.Links += int64(len(b.Links))
+	for _, l := range b.Links {
+		c.Authorizations += int64(len(l.Authorizations))
+	}
+}
+
 // Fault is something in a database that cannot be.
 type Fault struct {
 	Subject string // the id of what it is about
