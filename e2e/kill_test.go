@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -19,22 +18,7 @@ import (
 const (
 	kills      = 84 // of each run: more than 500 in all
 	killGrants = 50
-	// slack is how long an answer may take from the provider to our journal.
-	slack = 500 * time.Millisecond
 )
-
-// blow is the death of a process, or a while in which it stood still.
-type blow struct {
-	process  int       // the server's how manieth
-	from, to time.Time // no end for a death; from its order on a process runs no code of its own
-}
-
-// cut reports whether the blow may have cost the answer to a send: it struck the
-// process that sent it, and not long after the answer was written. A request may be
-// read, and answered, long after its sender has died.
-func (b blow) cut(s oracle.Send) bool {
-	return s.Client == strconv.Itoa(b.process) && b.from.Before(s.End.Add(slack)) && (b.to.IsZero() || b.to.After(s.Start))
-}
 
 // TestKill is the promise in one test: a process that is killed at any moment
 // costs no grant where the provider lets a refresh be repeated, and where a
@@ -92,10 +76,10 @@ type killing struct {
 	choices *rand.Rand
 
 	t      *testing.T
-	oracle *judge
+	oracle *witness
 	server *server
-	deaths []blow
-	lost   []string // businesses that have to authorize again
+	deaths []time.Time // of the processes, in their order
+	lost   []string    // businesses that have to authorize again
 
 	recoveries     recoveries   // where no grant can be lost
 	used, unusable atomic.Int64 // tokens a caller was handed, and of them those the API refused
@@ -110,7 +94,7 @@ func (k *killing) resendable() bool {
 
 // run kills the server again and again, and lets the last process come to rest.
 func (k *killing) run() {
-	k.oracle = newJudge(k.t, oracle.Options{
+	k.oracle = newWitness(k.t, oracle.Options{
 		// A repetition brings a new pair. The oracle could repeat the pair it gave
 		// before, but after two kills that pair has ended, and no real server
 		// answers with a token that has.
@@ -126,7 +110,7 @@ func (k *killing) run() {
 	k.server.configure(app(k.oracle.url, k.policy, k.lives.renewal), "")
 	k.server.start()
 	for n := range killGrants {
-		k.server.adopt(k.oracle, n, k.lives.adopted(n))
+		k.server.adopt(k.oracle.judge, n, k.lives.adopted(n))
 	}
 	calling, stop := context.WithCancel(k.t.Context())
 	called := make(chan struct{})
@@ -134,10 +118,11 @@ func (k *killing) run() {
 	go func() { defer close(called); k.call(calling, choices) }()
 	for range kills {
 		k.wait(50*time.Millisecond + time.Duration(k.choices.Int64N(int64(850*time.Millisecond))))
-		k.deaths = append(k.deaths, blow{process: k.server.lives, from: time.Now()})
+		death := time.Now()
+		k.deaths = append(k.deaths, death)
 		k.server.kill()
 		if n := k.choices.IntN(killGrants); k.resendable() {
-			k.recoveries.watch(calling, k.deaths[len(k.deaths)-1].from, func() bool { return k.fetch(calling, n) })
+			k.recoveries.watch(calling, death, func() bool { return k.fetch(calling, n) })
 		}
 		k.server.start()
 	}
@@ -227,32 +212,29 @@ func (k *killing) settled(n int, after time.Time) bool {
 // judge compares what happened with what the oracle saw.
 func (k *killing) judge() {
 	t, r := k.t, k.oracle.Report()
-	explained, answered := 0, 0
+	explained := map[string]int{}
 	for _, name := range k.lost {
 		cut, ok := k.oracle.Cut(name)
 		if !ok {
 			t.Errorf("%s is lost and no rotation of it was cut off", name)
 			continue
 		}
-		by := slices.IndexFunc(k.deaths, func(d blow) bool { return d.cut(cut) })
-		if by < 0 {
-			t.Errorf("%s is lost and no kill explains it: %s\nthe log says of it:\n%s", name, around(k.deaths, cut), k.about(name, cut))
+		how, ok := k.explain(cut)
+		if !ok {
+			t.Errorf("%s is lost and no kill explains it: %s\nthe log says of it:\n%s", name, how, k.about(name, cut))
 			continue
 		}
-		explained++
-		if k.deaths[by].from.After(cut.End) {
-			answered++
-		}
+		explained[how]++
 	}
 	repetitions := fmt.Sprintf("%d repeated one whose answer was cut off", repeated(k.oracle.Sends()))
 	if k.policy == oracle.Static { // every send presents the one token
 		repetitions = "those that repeated one cannot be told apart"
 	}
 	t.Logf("%s: %d kills, %d rotations, %d sends (%s), %d answers recovered from the journal, "+
-		"%d tokens used; %d grants of %d lost, %d of them explained by a cut, %d of those after the answer was written; "+
+		"%d tokens used; %d grants of %d lost, their answers %v; "+
 		"from a kill to a token that works: %v",
 		k.policy, kills, r.Rotations, r.Sends, repetitions, k.recovered(), k.used.Load(),
-		len(k.lost), killGrants, explained, answered, &k.recoveries)
+		len(k.lost), killGrants, explained, &k.recoveries)
 	if k.resendable() && len(k.lost) > 0 {
 		t.Errorf("lost %v under %s", k.lost, k.policy)
 	}
@@ -275,19 +257,28 @@ func (k *killing) judge() {
 	}
 }
 
-// around tells when the sender of a request died or stood still.
-func around(blows []blow, s oracle.Send) string {
-	text := fmt.Sprintf("process %s, answered in %v", s.Client, s.End.Sub(s.Start))
-	for _, b := range blows {
-		switch {
-		case s.Client != strconv.Itoa(b.process):
-		case b.to.IsZero():
-			text += fmt.Sprintf(", killed %v after the answer", b.from.Sub(s.End))
-		default:
-			text += fmt.Sprintf(", stood still from %v to %v after the answer", b.from.Sub(s.End), b.to.Sub(s.End))
-		}
+// explain tells how a death cost the answer to a send, and false if none did. A
+// process that has read an answer lets go of its connection at once, so an answer
+// whose connection lasted until the death had not been read.
+func (k *killing) explain(s oracle.Send) (how string, ok bool) {
+	process, err := strconv.Atoi(s.Client[:strings.Index(s.Client, ".")])
+	end, seen := k.oracle.ending(s)
+	if err != nil || process > len(k.deaths) || !seen {
+		return fmt.Sprintf("process %d of %d that were killed; its connection ended: %v", process, len(k.deaths), seen), false
 	}
-	return text
+	switch death := k.deaths[process-1]; {
+	case !end.at.Before(death) && end.reset:
+		return "not read", true
+	case !end.at.Before(death) && end.at.Before(s.End):
+		return "not yet answered", true
+	case !end.at.Before(death):
+		return "about to be read", true
+	case !end.reset && death.Sub(end.at) < slack:
+		return "read and not yet journaled", true
+	default:
+		return fmt.Sprintf("process %d let go of the connection %v after the answer (reset: %v), and was killed %v later",
+			process, end.at.Sub(s.End), end.reset, death.Sub(end.at)), false
+	}
 }
 
 // about returns the log's lines about a business from when a send began.
