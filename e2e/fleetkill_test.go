@@ -140,23 +140,11 @@ func (k *fleetKilling) settle(after time.Time) {
 	})
 }
 
-// journaled is how long an answer may take from the provider to our database. One
-// that is in the journal of a process that is killed is found there when it is
-// started again.
-const journaled = 2 * time.Second
-
 func (k *fleetKilling) judge() {
 	t := k.t
 	r := k.oracle.judgeSends(t, k.policy)
 	k.readers.judge(t)
-	for _, name := range k.lost {
-		if cut, ok := k.oracle.explained(name, k.deaths, journaled-slack); !ok {
-			t.Errorf("%s is lost and no kill explains it: %s", name, around(k.deaths, cut))
-		}
-	}
-	if k.policy == oracle.RetireOnUse && len(k.lost) > 0 {
-		t.Errorf("lost %v", k.lost)
-	}
+	k.oracle.judgeLosses(t, k.policy, k.lost, k.deaths)
 	by := senders(k.oracle.Sends(), len(k.fleet))
 	for i, n := range by {
 		if n == 0 {
