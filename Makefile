@@ -1,7 +1,7 @@
 # The two commands to know: make dev (needs only Go) and make test (installs
 # what it lacks).
 
-.PHONY: dev test torture build lint bench fuzz deps
+.PHONY: dev test torture build lint bench bench-scale fuzz deps
 
 # A server, the Lightspeed sandbox and demo businesses.
 dev:
@@ -36,6 +36,14 @@ lint:
 COUNT ?= 5
 bench:
 	go test -run '^$$' -bench . -benchmem -count $(COUNT) ./...
+
+# What a million connections cost, on SQLite and on PostgreSQL: takes half an hour
+# and some 10 GB of disk.
+CONNECTIONS ?= 1000000
+LOAD ?= 3m
+STORES ?= sqlite postgres
+bench-scale: deps
+	CONNECTIONS=$(CONNECTIONS) LOAD=$(LOAD) STORES="$(STORES)" go test -C e2e -tags scale -run '^TestScale$$' -count 1 -timeout 0 -v .
 
 # Every fuzz target for FUZZTIME.
 FUZZTIME ?= 30s

@@ -53,7 +53,7 @@ func newServer(t *testing.T) *server {
 		t: t, config: filepath.Join(dir, "evergrant.yaml"), data: filepath.Join(dir, "data"),
 		secrets: filepath.Join(dir, "secrets"), log: filepath.Join(dir, "log"),
 		storage: "{sqlite: data/evergrant.db}",
-		api: "http://" + private, public: "http://" + public, key: access.NewSecret().Reveal(), program: binary,
+		api:     "http://" + private, public: "http://" + public, key: access.NewSecret().Reveal(), program: binary,
 	}
 	if err := os.Mkdir(s.secrets, 0o700); err != nil {
 		t.Fatal(err)
