@@ -70,7 +70,7 @@ type torture struct {
 	policy  string
 	program string
 	choices *rand.Rand
-	oracle  *judge
+	oracle  *witness
 	server  *server
 	action  string // of the fault that the running process is to see
 
@@ -105,7 +105,7 @@ func (x *torture) faults() int64 {
 
 // run makes things go wrong until a moment, and lets the last process come to rest.
 func (x *torture) run(until time.Time) {
-	x.oracle = newJudge(x.t, oracle.Options{Rotation: x.policy, Window: 30 * time.Minute, AccessLife: tortureLife})
+	x.oracle = newWitness(x.t, oracle.Options{Rotation: x.policy, Window: 30 * time.Minute, AccessLife: tortureLife})
 	x.oracle.SetFault(x.trouble(rand.New(rand.NewPCG(x.choices.Uint64(), 0))))
 	x.server = newServer(x.t)
 	x.server.program = x.program
@@ -136,7 +136,7 @@ func (x *torture) run(until time.Time) {
 // adopt gives the server another grant.
 func (x *torture) adopt() {
 	n := x.grants.Load()
-	x.server.adopt(x.oracle, int(n), 2+n%18)
+	x.server.adopt(x.oracle.judge, int(n), 2+n%18)
 	x.grants.Add(1)
 }
 

@@ -47,12 +47,13 @@ func (x *torture) judge() {
 	for grant := range x.lost {
 		name := business(grant)
 		cut, ok := x.oracle.Cut(name)
-		by := slices.IndexFunc(x.blows, func(b blow) bool { return b.cut(cut) })
+		end, seen := x.oracle.ending(cut)
+		by := slices.IndexFunc(x.blows, func(b blow) bool { return seen && b.took(cut, end) })
 		switch {
 		case !ok || x.resendable() || by < 0 && cut.Outcome != "rotated, answer lost":
 			n.unexplained = append(n.unexplained, name)
-			t.Errorf("%s is lost and nothing explains it; its last rotation that was cut off: %v, %+v; its sender: %s; the machine stalled for at most %v around it",
-				name, ok, cut, around(x.blows, cut), x.stalls.near(cut.End))
+			t.Errorf("%s is lost and nothing explains it; its last rotation that was cut off: %v, %+v; its sender: %s; it let go of the connection %v after the answer (%v, reset %v); the machine stalled for at most %v around it",
+				name, ok, cut, around(x.blows, cut), end.at.Sub(cut.End), seen, end.reset, x.stalls.near(cut.End))
 		case by >= 0:
 			costs[x.blows[by].process]++
 			n.worst = max(n.worst, costs[x.blows[by].process])
