@@ -66,7 +66,14 @@ func (r *Reader) Businesses(ctx context.Context, after string, limit int) (batch
 	return batch, err
 }
 
+// byIndex has the planner go from a batch's ids, of which it does not see how few
+// they are, through indexes: a batch would read every table once.
+const byIndex = `SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off`
+
 func (v view) businesses(after string, limit int) ([]whole.Business, error) {
+	if _, err := v.tx.Exec(v.ctx, byIndex); err != nil {
+		return nil, err
+	}
 	var batch []whole.Business
 	err := v.each(wholeConnectionsQuery, []any{after, limit}, func(row scanner) error {
 		var c grant.Connection

@@ -120,6 +120,27 @@ func TestFaultsOfADatabaseAreFound(t *testing.T) {
 	}
 }
 
+func TestABatchIsReadFromIndexes(t *testing.T) {
+	conn := connect(t, server.Database(t))
+	defer conn.Close(t.Context())
+	fillDatabase(t, conn, 5_000, 100)
+	for _, statement := range []string{
+		`INSERT INTO links SELECT replace(id, 'conn_', 'link_'), id, app, key, '', id::bytea, '', '', '', '', '', true, NULL, '', '' FROM connections`,
+		`INSERT INTO authorizations SELECT replace(id, 'link_', 'auth_'), id, id::bytea, '', '', '', '', NULL, NULL, NULL, true, '' FROM links`,
+		`ANALYZE`, strings.ReplaceAll(byIndex, "LOCAL", "SESSION"), `SET plan_cache_mode = force_generic_plan`,
+	} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, query := range []string{wholeConnectionsQuery, wholeGrantsQuery, wholeCredentialsQuery, wholeOrphansQuery, wholeLocationsQuery,
+		wholeLinksQuery, wholeAuthorizationsQuery, wholeEventsQuery} {
+		if plan := planOf(t, conn, query, ""); strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Hash") {
+			t.Errorf("%s:\n%s", query, plan)
+		}
+	}
+}
+
 func TestAnUnfinishedCopyIsNotServed(t *testing.T) {
 	url := server.Database(t)
 	o := Options{URL: secret.New(url), AllowLoss: true}

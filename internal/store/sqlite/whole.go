@@ -19,20 +19,22 @@ type Reader struct {
 
 var _ whole.Reader = (*Reader)(nil)
 
-// The connections of a batch are those between two ids.
+// The connections of a batch are those between two ids. CROSS JOIN has SQLite
+// begin with them: without it, it would read all orphans for each batch.
 const (
 	wholeConnectionsQuery = `SELECT ` + connectionColumns + ` FROM connections c WHERE c.id > ? ORDER BY c.id LIMIT ?`
 	wholeGrantsQuery      = `SELECT v.epoch, v.seq, v.attempt, v.sealed, p.epoch, p.seq, p.attempt, p.sealed, ` + grantColumns + grantTables +
 		` LEFT JOIN credentials v ON v.n = g.credential_n LEFT JOIN credentials p ON p.n = g.previous_n
 		WHERE c.id BETWEEN ? AND ? ORDER BY g.id`
 	wholeOrphansQuery = `SELECT o.attempt, g.id, o.epoch, o.seq, o.sealed, o.parked_at
-		FROM connections c JOIN grants g ON g.connection_n = c.n JOIN orphans o ON o.grant_n = g.n
+		FROM connections c CROSS JOIN grants g ON g.connection_n = c.n CROSS JOIN orphans o ON o.grant_n = g.n
 		WHERE c.id BETWEEN ? AND ? ORDER BY o.attempt`
 	wholeLocationsQuery = `SELECT g.id, l.id, l.name, l.business_id, l.business_name, l.seen_at
-		FROM connections c JOIN grants g ON g.connection_n = c.n JOIN locations l ON l.grant_n = g.n
+		FROM connections c CROSS JOIN grants g ON g.connection_n = c.n CROSS JOIN locations l ON l.grant_n = g.n
 		WHERE c.id BETWEEN ? AND ? ORDER BY l.id`
 	wholeLinksQuery          = `SELECT ` + linkColumns + linkTables + ` WHERE c.id BETWEEN ? AND ? ORDER BY l.id`
-	wholeAuthorizationsQuery = `SELECT ` + authColumns + authTables + ` JOIN connections c ON c.n = l.connection_n
+	wholeAuthorizationsQuery = `SELECT ` + authColumns + `
+		FROM connections c CROSS JOIN links l ON l.connection_n = c.n CROSS JOIN authorizations a ON a.link_n = l.n
 		WHERE c.id BETWEEN ? AND ? ORDER BY a.id`
 	wholeEventsQuery = `SELECT n, type, time, connection, grant_id, app, ref, reason, data FROM events WHERE n > ? ORDER BY n LIMIT ?`
 )
