@@ -120,6 +120,17 @@ func TestFaultsOfAFileAreFound(t *testing.T) {
 	}
 }
 
+func TestABatchIsReadFromIndexes(t *testing.T) {
+	s := openTemp(t)
+	for _, query := range []string{wholeConnectionsQuery, wholeGrantsQuery, wholeOrphansQuery, wholeLocationsQuery, wholeLinksQuery,
+		wholeAuthorizationsQuery, wholeEventsQuery} {
+		plan := planOf(t, s, query)
+		if strings.Contains(plan, "SCAN") || query != wholeEventsQuery && !strings.HasPrefix(plan, "SEARCH c USING ") {
+			t.Errorf("%s:\n%s", query, plan)
+		}
+	}
+}
+
 // damage runs a statement beside all rules.
 func damage(t *testing.T, path, statement string) {
 	t.Helper()
