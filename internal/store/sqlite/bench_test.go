@@ -42,12 +42,19 @@ func benchStore(b *testing.B) *Store {
 	return s
 }
 
+// fillStore imports grants as the API does: concurrently, each a connection and
+// then an installation.
 func fillStore(b testing.TB, s *Store, n int) {
+	b.Helper()
+	importGrants(b, s, 2*maxGroup, n)
+}
+
+func importGrants(b testing.TB, s *Store, workers, n int) {
 	b.Helper()
 	ctx := b.Context()
 	now := time.Now()
 	var g errgroup.Group
-	g.SetLimit(2 * maxGroup)
+	g.SetLimit(workers)
 	for i := range n {
 		due := now.Add(-time.Duration(mathrand.Int64N(int64(time.Hour))))
 		g.Go(func() error {
@@ -67,6 +74,25 @@ func fillStore(b testing.TB, s *Store, n int) {
 	}
 	if err := g.Wait(); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// BenchmarkImport is a bulk import by 64 workers, and by one, whose every change
+// is a transaction of its own.
+func BenchmarkImport(b *testing.B) {
+	for _, workers := range []int{benchWriters, 1} {
+		b.Run(fmt.Sprint(workers), func(b *testing.B) {
+			s, err := Open(b.Context(), Options{Path: filepath.Join(b.TempDir(), "bench.db")})
+			if err != nil {
+				b.Fatal(err)
+			}
+			rate := meter(b)
+			importGrants(b, s, workers, b.N)
+			rate(b)
+			if err := s.Close(); err != nil {
+				b.Error(err)
+			}
+		})
 	}
 }
 

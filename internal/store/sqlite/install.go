@@ -20,15 +20,19 @@ func (s *Store) Install(ctx context.Context, in store.Installation) error {
 		if err != nil {
 			return err
 		}
+		credential := t.w.nextCredential()
 		if fresh {
-			h.n, err = t.insertGrant(h, in.Grant)
+			h.n, err = t.insertGrant(h, in.Grant, credential)
 		} else {
-			err = t.replaceGrant(h, in.Grant)
+			err = t.replaceGrant(h, in.Grant, credential)
 		}
 		if err != nil {
 			return err
 		}
-		if err := t.installCredentials(h.n, in); err != nil {
+		if err := t.addCredentials(credential, h.n, in.Grant.Version, "", in.Sealed); err != nil {
+			return err
+		}
+		if err := t.consent(h.n, in.Grant); err != nil {
 			return err
 		}
 		if in.Locations != nil {
@@ -111,44 +115,36 @@ func (t *tx) finishInstall(link, auth int64) error {
 	return nil
 }
 
-// insertGrant adds a grant without credentials.
-func (t *tx) insertGrant(h held, g grant.Grant) (int64, error) {
+// insertGrant adds a grant that points at its credentials.
+func (t *tx) insertGrant(h held, g grant.Grant, credential int64) (int64, error) {
 	return t.insert(`INSERT INTO grants (id, connection_n, app, epoch, seq, issued_at, expires_at, deadline_at, due_at,
-			state, reason, since, next_try_at, failures, refusals, refused_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		append([]any{g.ID, h.connectionN, h.about.app}, installed(g)...)...)
+			state, reason, since, next_try_at, failures, refusals, refused_at, credential_n)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		append([]any{g.ID, h.connectionN, h.about.app}, installed(g, credential)...)...)
 }
 
 // replaceGrant brings a grant to a new epoch and removes what the old ones left.
-func (t *tx) replaceGrant(h held, g grant.Grant) error {
+func (t *tx) replaceGrant(h held, g grant.Grant, credential int64) error {
 	if err := t.forget(h); err != nil {
 		return err
 	}
 	_, err := t.exec(`UPDATE grants SET epoch = ?, seq = ?, issued_at = ?, expires_at = ?, deadline_at = ?, due_at = ?,
 			state = ?, reason = ?, since = ?, next_try_at = ?, failures = ?, refusals = ?, refused_at = ?,
+			credential_n = ?, previous_n = NULL,
 			attempt = NULL, attempt_owner = NULL, attempt_kind = NULL, attempt_opened_at = NULL, attempt_unknown = NULL
-		WHERE n = ?`, append(installed(g), h.n)...)
+		WHERE n = ?`, append(installed(g, credential), h.n)...)
 	return err
 }
 
-// installed is the columns an installation sets, from epoch to refused_at.
-func installed(g grant.Grant) []any {
+// installed is the columns an installation sets, from epoch to credential_n.
+func installed(g grant.Grant, credential int64) []any {
 	return []any{g.Version.Epoch, g.Version.Seq, micros(g.IssuedAt), micros(g.ExpiresAt), micros(g.DeadlineAt), orNull(g.DueAt),
 		string(g.Status.State), string(g.Status.Reason), micros(g.Status.Since), micros(g.Status.NextTryAt),
-		g.Failures, g.Refusals, micros(g.RefusedAt)}
+		g.Failures, g.Refusals, micros(g.RefusedAt), credential}
 }
 
-// installCredentials makes an installation's credentials the current ones and
-// keeps what was approved.
-func (t *tx) installCredentials(n int64, in store.Installation) error {
-	g := in.Grant
-	v := t.w.nextCredential()
-	if err := t.addCredentials(v, n, g.Version, "", in.Sealed); err != nil {
-		return err
-	}
-	if _, err := t.exec(`UPDATE grants SET credential_n = ?, previous_n = NULL WHERE n = ?`, v, n); err != nil {
-		return err
-	}
+// consent keeps what was approved.
+func (t *tx) consent(n int64, g grant.Grant) error {
 	_, err := t.exec(`INSERT OR REPLACE INTO consents (grant_n, identity, scope, consent_at) VALUES (?, ?, ?, ?)`,
 		n, jsonColumn{g.Identity}, g.Scope, micros(g.ConsentAt))
 	return err

@@ -7,8 +7,12 @@
 //
 // A refresh writes a narrow row twice (claim, commit), appends an event and
 // writes the sealed credentials over those before the last; the current ones are
-// never overwritten. Nothing has to be cleaned up behind it. A lock on a file
-// beside the database keeps a second process out.
+// never overwritten. Nothing has to be cleaned up behind it. What it costs is
+// pages: each of these writes is to a page of its own, once into the WAL and
+// once, together with later ones, into the database. So the writer reads nothing
+// for it: grants are read beside it before they are claimed, and remembered until
+// they are committed. A lock on a file beside the database keeps a second process
+// out.
 package sqlite
 
 import (
