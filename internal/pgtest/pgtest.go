@@ -93,10 +93,8 @@ func Start(o Options) (_ *Cluster, err error) {
 
 // init makes the cluster's files.
 func (c *Cluster) init(o Options) error {
-	if c.user != nil {
-		if err := os.Chown(c.folder, int(c.user.Uid), int(c.user.Gid)); err != nil {
-			return err
-		}
+	if err := c.own(); err != nil {
+		return err
 	}
 	args := []string{"-D", c.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"}
 	out, err := c.command("initdb", args...).CombinedOutput()

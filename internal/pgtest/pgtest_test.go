@@ -70,3 +70,35 @@ func TestACrashKeepsWhatWasCommitted(t *testing.T) {
 		}
 	}
 }
+
+func TestAPromotedStandbyLacksWhatWasCommittedAfterItsStreamWasCut(t *testing.T) {
+	primary, err := pgtest.Start(pgtest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(primary.Remove)
+	standby, err := primary.Standby()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(standby.Remove)
+	url := pgtest.URLs("postgres", standby, primary)
+	if err := run(url, `CREATE TABLE kept (n int)`); err != nil {
+		t.Fatal(err)
+	}
+	standby.CaughtUp(t, primary)
+	standby.CutStream(t)
+	if err := run(url, `CREATE TABLE lost (n int)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := primary.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	standby.Promote(t)
+	if err := run(url, `INSERT INTO kept VALUES (1)`); err != nil {
+		t.Error(err)
+	}
+	if err := run(url, `SELECT FROM lost`); err == nil {
+		t.Error("the standby has what it never received")
+	}
+}
