@@ -173,7 +173,8 @@ type Attempts interface {
 	Claim(ctx context.Context, r ClaimRequest) ([]Claim, error)
 	// ClaimOne is Claim for one grant, due or not. ErrStale if the grant is not at
 	// version of, is not live, or has an open attempt that is not due or whose
-	// owner lives and has not given up on it.
+	// owner lives and has not given up on it. One that was opened in the future,
+	// before the clock was set back, counts as due.
 	ClaimOne(ctx context.Context, r ClaimRequest, grantID string, of grant.Version) (Claim, error)
 	// Commit makes the credentials of a renewal current, at the version after
 	// r.Of, if the grant is at r.Of and r.AttemptID is its open attempt; the

@@ -70,7 +70,7 @@ const (
 		SELECT ` + pickedColumns + `
 		FROM grant_ids i JOIN grants g ON g.connection_id = i.connection_id AND g.id = i.id
 		WHERE i.id = $8 AND g.epoch = $9 AND g.seq = $10 AND g.state IN ('connected', 'degraded')
-			AND (g.attempt IS NULL OR g.due_at <= (SELECT now FROM clock) AND (` + takeable + `))
+			AND (g.attempt IS NULL OR (g.due_at <= (SELECT now FROM clock) OR g.attempt_opened_at > (SELECT now FROM clock)) AND (` + takeable + `))
 		FOR UPDATE OF g
 	` + openAndRead
 
@@ -199,7 +199,8 @@ func (n *session) unclaimable(ctx context.Context, o *claimOp) (why, stranger st
 		return "is not live", "", nil
 	case g.Attempt == nil:
 		return "was being changed", "", nil
-	case g.DueAt.IsZero() || g.DueAt.After(now):
+	case (g.DueAt.IsZero() || g.DueAt.After(now)) && !g.Attempt.OpenedAt.After(now):
+		// One that was opened in the future was opened before the clock was set back.
 		return "has an open attempt that is not due", "", nil
 	case g.Attempt.Owner != o.r.Owner:
 		stranger = g.Attempt.Owner

@@ -170,6 +170,17 @@ func claimTests() map[string]func(*fixture) {
 			equal(f, "kind", c.Grant.Attempt.Kind, grant.Resend)
 			equal(f, "due before", c.DueAt, s.DueAt)
 		},
+		"one grant whose attempt is of the future, before the clock was set back, is claimed alone": func(f *fixture) {
+			g := f.connected("k")
+			s := f.settlement(f.claim(g), grant.AnswerLost)
+			s.Hold, s.DueAt = true, f.now().Add(time.Hour)
+			f.ok(f.Settle(f.ctx, s))
+			_, err := f.ClaimOne(f.ctx, request(owner), g.ID, g.Version)
+			f.is(err, store.ErrStale)
+			f.clock.advance(-24 * time.Hour)
+			_, err = f.ClaimOne(f.ctx, request(owner), g.ID, g.Version)
+			f.ok(err)
+		},
 		"an attempt of a dead owner is taken over when it is due, as a resend": func(f *fixture) {
 			g, h := f.connected("g"), f.connected("h")
 			r := request(other)
