@@ -25,24 +25,6 @@ func (b blow) cut(s oracle.Send) bool {
 	return s.Client == strconv.Itoa(b.process) && b.from.Before(s.End.Add(slack)) && (b.to.IsZero() || b.to.After(s.Start))
 }
 
-// took is cut, judged by how the connection of the send ended, however long a busy
-// machine took for any of it. A process that has read an answer lets go of the
-// connection at once: one that lasted until the death had not been read, and one
-// that was let go of before had been, and had to be journaled.
-func (b blow) took(s oracle.Send, end ending) bool {
-	process, _, _ := strings.Cut(s.Client, ".")
-	switch {
-	case process != strconv.Itoa(b.process):
-		return false
-	case !b.to.IsZero(): // it stood still with the answer before it, until its patience was over
-		return !end.at.Before(b.from) && s.Start.Before(b.to)
-	case !end.at.Before(b.from):
-		return true
-	default:
-		return !end.reset && b.from.Sub(end.at) < slack
-	}
-}
-
 // around tells when the sender of a request died or stood still.
 func around(blows []blow, s oracle.Send) string {
 	text := fmt.Sprintf("process %s, answered in %v", s.Client, s.End.Sub(s.Start))

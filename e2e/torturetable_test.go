@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -72,6 +73,24 @@ func (x *torture) judge() {
 	}
 	if e, u := n.expired.Load(), n.unusable.Load(); e != 0 || u != 0 {
 		t.Errorf("of %d tokens handed out %d had ended and %d did not work", n.used.Load(), e, u)
+	}
+}
+
+// took is cut, judged by how the connection of the send ended, however long a busy
+// machine took for any of it. A process that has read an answer lets go of the
+// connection at once: one that lasted until the death had not been read, and one
+// that was let go of before had been, and had to be journaled.
+func (b blow) took(s oracle.Send, end ending) bool {
+	process, _, _ := strings.Cut(s.Client, ".")
+	switch {
+	case process != strconv.Itoa(b.process):
+		return false
+	case !b.to.IsZero(): // it stood still with the answer before it, until its patience was over
+		return !end.at.Before(b.from) && s.Start.Before(b.to)
+	case !end.at.Before(b.from):
+		return true
+	default:
+		return !end.reset && b.from.Sub(end.at) < slack
 	}
 }
 

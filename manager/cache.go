@@ -19,6 +19,7 @@ type held struct {
 	baseURL   string
 	// until is when the refresh window begins: from then on a read asks the store.
 	until   time.Time
+	ahead   bool // of the store, which went back
 	handout *Handout
 }
 

@@ -54,7 +54,9 @@ func (m *Manager) buildOnce(ctx context.Context, ref grant.Ref) (*snapshot, erro
 			m.cache.end(e)
 			return nil, err
 		}
-		s.asOf = asOf
+		if s.asOf = asOf; slices.ContainsFunc(s.grants, func(h held) bool { return h.ahead }) {
+			s.asOf = never
+		}
 		e.snap.Store(s)
 		if m.cache.holds(e) || try == buildTries {
 			return s, nil
@@ -138,19 +140,26 @@ func (m *Manager) hold(ctx context.Context, grantID string, old *snapshot) (h he
 }
 
 // newer returns a grant as it was handed out before, if the store is behind that
-// and its token is good: the store went back, and is about to be brought up to date.
+// and its token is good: the store went back, and is about to be brought up to
+// date. Once it is, its versions count on from where it went back to, so that the
+// same credentials have a lower one.
 func (s *snapshot) newer(g grant.Grant, now time.Time) (held, bool) {
 	if s == nil {
 		return held{}, false
 	}
 	for _, h := range s.grants {
-		if h.grant.ID == g.ID && h.grant.Version.Epoch == g.Version.Epoch && g.Version.Before(h.grant.Version) && h.serves(now, 0) {
-			h.locations = nil // they are read again
+		if h.grant.ID == g.ID && h.grant.Version.Epoch == g.Version.Epoch && !h.grant.Version.Before(g.Version) &&
+			stored(h.grant.IssuedAt).After(g.IssuedAt) && h.serves(now, 0) {
+			h.locations, h.ahead = nil, true // locations are read again
 			return h, true
 		}
 	}
 	return held{}, false
 }
+
+// stored is a time as a store gives it back: without a monotonic reading, to the
+// microsecond.
+func stored(t time.Time) time.Time { return t.Truncate(time.Microsecond) }
 
 // anchored gives a grant as the store has it the times it has in s, if both are
 // of one version: of credentials this process obtained itself they have a
@@ -160,7 +169,7 @@ func (s *snapshot) anchored(g grant.Grant) grant.Grant {
 		return g
 	}
 	for _, h := range s.grants {
-		if h.grant.ID == g.ID && h.grant.Version == g.Version {
+		if h.grant.ID == g.ID && h.grant.Version == g.Version && stored(h.grant.IssuedAt).Equal(g.IssuedAt) {
 			g.IssuedAt, g.ExpiresAt = h.grant.IssuedAt, h.grant.ExpiresAt
 		}
 	}
