@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/evergrant/evergrant/internal/store/move"
 	"github.com/evergrant/evergrant/internal/store/postgres"
 	"github.com/evergrant/evergrant/internal/store/sqlite"
@@ -17,6 +19,7 @@ import (
 )
 
 func TestAStoreIsMovedAsItIs(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	path, url := filepath.Join(t.TempDir(), "evergrant.db"), server.Database(t)
 	fill(t, path)
 	result, err := run(t, path, url, nil)
