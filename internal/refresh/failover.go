@@ -2,6 +2,7 @@ package refresh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/evergrant/evergrant/internal/grant"
@@ -37,8 +38,8 @@ func (a *attempt) commitAnew(ctx context.Context, r renewed) bool {
 	if err != nil || r.Of.Before(g.Version) || g.Version.Epoch != r.Of.Epoch {
 		return false
 	}
-	did, err := e.redoOne(ctx, g, r.tok, r.ans.SentAt)
-	if err != nil {
+	did, err := e.redoOne(ctx, g.ID, r.tok, r.ans.SentAt)
+	if err != nil && !errors.Is(err, errOutdone) {
 		e.c.Logger.Error("an answer whose attempt the database has lost could not be committed", "grant", g.ID, "err", err)
 	}
 	return did

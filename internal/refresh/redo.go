@@ -225,7 +225,10 @@ func (r *redoing) again(ctx context.Context, g grant.Grant, tok oauth.Token, sen
 	if err := r.begin(); err != nil {
 		return err
 	}
-	did, err := r.redoOne(ctx, g, tok, sentAt)
+	did, err := r.redoOne(ctx, g.ID, tok, sentAt)
+	if errors.Is(err, errOutdone) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -264,32 +267,57 @@ func (e *Engine) lost(ctx context.Context, entry spool.Entry, done bool) (grant.
 	return g, nil
 }
 
+// redoTries bounds how often a grant is redone while other replicas, who redo
+// theirs at the same time, get in the way.
+const redoTries = 50
+
+// errOutdone: another replica has redone what came later.
+var errOutdone = errors.New("the store has newer tokens")
+
 // redoOne commits tokens as the version after the store's, and reports whether
-// they are current now.
-func (e *Engine) redoOne(ctx context.Context, g grant.Grant, tok oauth.Token, sentAt time.Time) (bool, error) {
-	if !g.Status.State.Live() {
-		return false, nil
-	}
-	now, sealed, err := e.c.Store.Credentials(ctx, g.ID)
-	if err != nil {
-		return false, err
-	}
-	cred, err := e.unseal(store.Claim{Grant: now, Sealed: sealed})
-	if err != nil {
-		return false, err
-	}
-	if cred.AccessToken == tok.AccessToken {
-		return true, nil // by a start that was cut off
-	}
-	if g.Attempt == nil {
-		c, err := e.c.Store.ClaimOne(ctx, store.ClaimRequest{App: g.App, Owner: e.owner, Limit: 1, Barrier: e.policy(g.App).Barrier(), Redo: true}, g.ID, g.Version)
-		if errors.Is(err, store.ErrStale) {
-			return false, nil
-		}
+// they are current now. Where others redo the same grant, the attempt it commits
+// under may be theirs, and both believe that it was their tokens that the commit
+// made current: so it looks what they are.
+func (e *Engine) redoOne(ctx context.Context, grantID string, tok oauth.Token, sentAt time.Time) (bool, error) {
+	for range redoTries {
+		g, sealed, err := e.c.Store.Credentials(ctx, grantID)
 		if err != nil {
 			return false, err
 		}
+		if !g.Status.State.Live() {
+			return false, nil
+		}
+		cred, err := e.unseal(store.Claim{Grant: g, Sealed: sealed})
+		if err != nil {
+			return false, err
+		}
+		switch {
+		case cred.AccessToken == tok.AccessToken:
+			return true, nil // perhaps by a start that was cut off
+		case older(sentAt, g):
+			return false, errOutdone
+		}
+		if err := e.redoOnce(ctx, g, tok, sentAt); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// redoOnce is a try of redoOne for a grant as it was read. That others got in the
+// way is no error.
+func (e *Engine) redoOnce(ctx context.Context, g grant.Grant, tok oauth.Token, sentAt time.Time) error {
+	if g.Attempt == nil {
+		c, err := e.c.Store.ClaimOne(ctx, store.ClaimRequest{App: g.App, Owner: e.owner, Limit: 1, Barrier: e.policy(g.App).Barrier(), Redo: true}, g.ID, g.Version)
+		if errors.Is(err, store.ErrStale) {
+			pause(ctx, 10*time.Millisecond)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 		g = c.Grant
 	}
-	return e.recommit(ctx, g, tok, sentAt)
+	_, err := e.recommit(ctx, g, tok, sentAt)
+	return err
 }
