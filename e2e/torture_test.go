@@ -72,7 +72,8 @@ type torture struct {
 	choices *rand.Rand
 	oracle  *witness
 	server  *server
-	action  string // of the fault that the running process is to see
+	action  string    // of the fault that the running process is to see
+	alive   time.Time // when it was last seen to run
 
 	grants atomic.Int64 // businesses 0 to grants-1 were adopted
 	mu     sync.Mutex
@@ -170,7 +171,7 @@ func (x *torture) blow() {
 	case "ended":
 		switch {
 		case x.action == "kill":
-			x.died(time.Now())
+			x.died(x.alive)
 		case x.action == "error" && x.server.startFailed():
 			// What the last process left could not be committed, so nothing was sent.
 			x.tally.starts++
@@ -217,6 +218,7 @@ func (x *torture) fault() (spec, action string) {
 
 // watch waits for d and reports whether the process ended or stopped meanwhile.
 func (x *torture) watch(d time.Duration) string {
+	x.alive = time.Now()
 	over := time.NewTimer(d)
 	defer over.Stop()
 	poll := time.NewTicker(10 * time.Millisecond)
@@ -229,8 +231,13 @@ func (x *torture) watch(d time.Duration) string {
 		case <-over.C:
 			return "lives"
 		case <-poll.C:
-			if x.server.state() == "T" {
+			now := time.Now()
+			switch x.server.state() {
+			case "T":
 				return "stopped"
+			case "", "Z": // dead, and about to be heard of
+			default:
+				x.alive = now
 			}
 		}
 	}

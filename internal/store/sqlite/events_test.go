@@ -82,8 +82,7 @@ func TestTheEventsOfAConnectionAreFoundWhateverTheyTellOf(t *testing.T) {
 	checkEventsOf(t, s, a.ConnectionID, 24)
 	checkEventsOf(t, s, b.ConnectionID, 8)
 
-	s.w.trimmer.since = trimEvery
-	if err := s.Check(t.Context()); err != nil {
+	if err := s.w.do(t.Context(), func(*tx) error { s.w.trimmer.since = trimEvery; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Check(t.Context()); err != nil { // its turn comes when the trimming is over
