@@ -259,7 +259,7 @@ func (x *torture) died(from time.Time) {
 // freeze leaves a stopped process so for a while, and then lets it go on or ends it.
 func (x *torture) freeze() {
 	x.tally.pauses++
-	from := time.Now()
+	from := x.alive
 	x.wait(time.Second + time.Duration(x.choices.Int64N(int64(stopped))))
 	if x.choices.IntN(2) == 0 {
 		x.server.kill()
@@ -303,6 +303,9 @@ func (x *torture) signal(s syscall.Signal) {
 
 func (x *torture) kill() {
 	from := time.Now()
+	if s := x.server.state(); s == "" || s == "Z" {
+		from = x.alive // its fault was first
+	}
 	x.server.kill()
 	x.died(from)
 }
