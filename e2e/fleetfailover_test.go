@@ -46,6 +46,21 @@ func (f *failover) String() string { return f.policy }
 // begin has three replicas hand out what was renewed, and a standby that has it.
 func (f *failover) begin() {
 	t := f.t
+	f.oracle = newJudge(t, oracle.Options{Rotation: f.policy, AccessLife: time.Hour})
+	f.start(3)
+	for n := range lostTurns {
+		f.fleet[n%3].adopt(f.oracle, n, 3600)
+		f.renew(n, n%3)
+	}
+	begun := time.Now()
+	f.readers, f.stop = readAll(t, f.oracle, f.fleet, len(lostTurns), false)
+	every(t, glance, time.Minute, "all hand out every token", func() bool { return f.readers.agree(begun) })
+}
+
+// start starts a primary, a standby, and replicas that know both.
+func (f *failover) start(replicas int) {
+	t := f.t
+	t.Helper()
 	var err error
 	if f.primary, err = pgtest.Start(pgtest.Options{Fsync: true}); err != nil {
 		t.Fatal(err)
@@ -59,16 +74,7 @@ func (f *failover) begin() {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.standby.Remove)
-	f.oracle = newJudge(t, oracle.Options{Rotation: f.policy, AccessLife: time.Hour})
-	f.fleet = startFleet(t, app(f.oracle.url, f.policy, "refresh: {min_interval: 1s}"),
-		pgtest.URLs(at.Path[1:], f.primary, f.standby), 3)
-	for n := range lostTurns {
-		f.fleet[n%3].adopt(f.oracle, n, 3600)
-		f.renew(n, n%3)
-	}
-	begun := time.Now()
-	f.readers, f.stop = readAll(t, f.oracle, f.fleet, len(lostTurns), false)
-	every(t, glance, time.Minute, "all hand out every token", func() bool { return f.readers.agree(begun) })
+	f.fleet = startFleet(t, app(f.oracle.url, f.policy, "refresh: {min_interval: 1s}"), pgtest.URLs(at.Path[1:], f.primary, f.standby), replicas)
 }
 
 // renew has one replica renew a grant.

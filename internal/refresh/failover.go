@@ -10,9 +10,17 @@ import (
 
 // wentBack redoes what the store lost when it became another incarnation, as by
 // a fail-over to a server that lagged behind: this process's share of it, from
-// its spool. Nobody claims anything before all have done theirs.
+// its spool. Nobody claims anything before all have done theirs, and have the
+// answers to what they had sent: the store has lost the attempts too.
 func (e *Engine) wentBack(ctx context.Context, incarnation string) error {
-	r := redoing{Engine: e, thorough: true, behind: true, newest: make(map[string]grant.Version), current: make(map[string]bool)}
+	for _, f := range e.underway() {
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	r := redoing{Engine: e, thorough: true, behind: true, running: true, newest: make(map[string]grant.Version), current: make(map[string]bool)}
 	if err := r.fromSpool(ctx); err != nil {
 		return err
 	}
@@ -23,6 +31,24 @@ func (e *Engine) wentBack(ctx context.Context, incarnation string) error {
 	e.c.Logger.Error("the database became another one, as by a fail-over; what it lost of this replica's renewals was committed again", "redone", r.redone, "failed", r.failed)
 	e.c.Redone()
 	return nil
+}
+
+// underway returns the flights that stand on an open attempt. While the store
+// refuses claims there are no new ones.
+func (e *Engine) underway() []*flight {
+	for _, l := range e.lanes { // whoever has claimed has said so
+		l.claiming.Lock()
+		defer l.claiming.Unlock()
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var all []*flight
+	for _, f := range e.flights {
+		if f.carried {
+			all = append(all, f)
+		}
+	}
+	return all
 }
 
 // commitAnew commits an answer whose attempt the store has lost with what came

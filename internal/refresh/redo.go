@@ -57,9 +57,12 @@ const restoring = "restoring"
 type redoing struct {
 	*Engine
 	thorough, behind bool
-	newest           map[string]grant.Version // what the spool's newest answer of a grant became, as counted then
-	current          map[string]bool
-	redone, failed   int
+	// running is set in a process that goes on: the answers it has not committed
+	// yet, because the store was out of reach, are redone with the others.
+	running        bool
+	newest         map[string]grant.Version // what the spool's newest answer of a grant became, as counted then
+	current        map[string]bool
+	redone, failed int
 }
 
 // fromSpool redoes the answers that earlier processes committed.
@@ -76,7 +79,7 @@ func (r *redoing) fromSpool(ctx context.Context) error {
 		if err != nil || oauth.Classify(ans, r.errorsOf(entry.App)).Outcome != grant.Granted {
 			continue // it was never committed
 		}
-		g, err := r.lost(ctx, entry, done)
+		g, err := r.lost(ctx, entry, done || r.running)
 		if err != nil {
 			return fmt.Errorf("attempt %s: %w", entry.AttemptID, err)
 		}
