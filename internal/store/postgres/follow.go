@@ -61,19 +61,14 @@ func (f *follower) follow(ctx context.Context) error {
 		defer cancel()
 		_ = conn.Close(closing)
 	}()
-	if _, err := conn.Exec(ctx, `LISTEN `+channel); err != nil {
+	if err := f.listen(ctx, conn); err != nil {
 		return err
 	}
 	if f.lost {
 		f.lost = false
 		f.s.o.Logger.Info("the log is followed again")
 	}
-	var last int64
-	if err := conn.QueryRow(ctx, `SELECT last FROM event_log`).Scan(&last); err != nil {
-		return err
-	}
-	f.last = min(f.last, last) // the database may have gone back
-	f.changed("")              // nobody listened until now
+	f.changed("") // nobody listened until now
 	for {
 		if err := f.catchUp(ctx, conn); err != nil {
 			return err
@@ -82,6 +77,22 @@ func (f *follower) follow(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// listen asks for notifications. The network may end at any moment without a
+// word, so it waits for answers no longer than anybody else.
+func (f *follower) listen(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, f.s.o.Timeout)
+	defer cancel()
+	if _, err := conn.Exec(ctx, `LISTEN `+channel); err != nil {
+		return err
+	}
+	var last int64
+	if err := conn.QueryRow(ctx, `SELECT last FROM event_log`).Scan(&last); err != nil {
+		return err
+	}
+	f.last = min(f.last, last) // the database may have gone back
+	return nil
 }
 
 // wait waits until the log may have grown, and passes on what changed without an

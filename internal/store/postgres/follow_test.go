@@ -146,6 +146,23 @@ func TestAProcessThatWasCutOffHearsWhatItMissed(t *testing.T) {
 	}
 }
 
+func TestAProcessThatGetsNoAnswerTriesAgainToFollow(t *testing.T) {
+	for _, query := range []string{"LISTEN", "SELECT last FROM event_log"} {
+		url := server.Database(t)
+		p, through := newProxy(t, url)
+		l := &listener{}
+		s := openTest(t, through, Options{Published: l.published, Changed: l.change, Timeout: time.Second})
+		l.toldOf(t, "")
+		p.withholdAnswer(query)
+		run(t, url, terminateAll)
+		eventually(t, func() error { return s.AppendEvents(t.Context(), grant.Event{Type: grant.EventAppAccepted}) })
+		l.heard(t, log(t, s))
+		if n := p.answersLost(); n != 1 {
+			t.Errorf("%d answers to %s were withheld, want 1", n, query)
+		}
+	}
+}
+
 // TestACursorSkipsNothingWhateverCommitsFirst has several processes append and
 // renew at once, and readers that pass the last id they saw.
 func TestACursorSkipsNothingWhateverCommitsFirst(t *testing.T) {

@@ -120,11 +120,12 @@ const terminateOwners = `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE lo
 
 // proxy stands between a store and the server and can lose one answer.
 type proxy struct {
-	l    net.Listener
-	to   string
-	mu   sync.Mutex
-	trap []byte // what a request must contain for its answer to be lost
-	lost int
+	l      net.Listener
+	to     string
+	mu     sync.Mutex
+	trap   []byte // what a request must contain for its answer to be lost
+	silent bool   // the connection stays open then
+	lost   int
 }
 
 // newProxy returns a proxy to the server of a connection string, and the
@@ -158,8 +159,9 @@ func (p *proxy) serve() {
 			continue
 		}
 		var sprung sync.Once
-		cut := make(chan struct{})
+		cut, gone := make(chan struct{}), make(chan struct{})
 		go func() {
+			defer close(gone)
 			defer server.Close()
 			buf := make([]byte, 1<<16)
 			for {
@@ -182,8 +184,11 @@ func (p *proxy) serve() {
 			for {
 				n, err := server.Read(buf)
 				select {
-				case <-cut:
-					return // the answer is here and goes no further
+				case <-cut: // the answer is here and goes no further
+					if p.stays() {
+						<-gone
+					}
+					return
 				default:
 				}
 				if err != nil {
@@ -202,6 +207,20 @@ func (p *proxy) loseAnswer(b string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.trap = []byte(b)
+}
+
+// withholdAnswer is loseAnswer on a connection that stays open, so that the client
+// is not told.
+func (p *proxy) withholdAnswer(b string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trap, p.silent = []byte(b), true
+}
+
+func (p *proxy) stays() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.silent
 }
 
 func (p *proxy) springs(request []byte) bool {
