@@ -37,10 +37,10 @@ type fleetKilling struct {
 	choices *rand.Rand
 
 	t       *testing.T
-	oracle  *judge
+	oracle  *witness
 	fleet   []*server
 	back    map[*server]time.Time // when a replica that is down is started again
-	deaths  []blow
+	deaths  map[int]time.Time     // by process
 	readers readers
 	lost    []string
 }
@@ -49,19 +49,20 @@ func (k *fleetKilling) String() string { return k.policy }
 
 func (k *fleetKilling) run() {
 	life := lives{full: 20 * time.Second, least: 2 * time.Second}
-	k.oracle = newJudge(k.t, oracle.Options{Rotation: k.policy, AccessLife: life.full})
+	k.oracle = newWitness(k.t, oracle.Options{Rotation: k.policy, AccessLife: life.full})
 	delays := rand.New(rand.NewPCG(k.choices.Uint64(), 0))
 	k.oracle.SetFault(func(oracle.Send) oracle.Fault { // under the oracle's lock
 		all := time.Duration(delays.Int64N(int64(150 * time.Millisecond)))
 		before := time.Duration(delays.Int64N(int64(all) + 1))
 		return oracle.Fault{Before: before, After: all - before}
 	})
-	k.fleet, k.back = newFleet(k.t, k.oracle, k.policy, 3), map[*server]time.Time{}
+	k.fleet, k.back = newFleet(k.t, k.oracle.judge, k.policy, 3), map[*server]time.Time{}
+	k.deaths = map[int]time.Time{}
 	for n := range fleetGrants {
-		k.fleet[n%len(k.fleet)].adopt(k.oracle, n, life.adopted(n))
+		k.fleet[n%len(k.fleet)].adopt(k.oracle.judge, n, life.adopted(n))
 	}
 	var stop func()
-	k.readers, stop = readAll(k.t, k.oracle, k.fleet, fleetGrants, true)
+	k.readers, stop = readAll(k.t, k.oracle.judge, k.fleet, fleetGrants, true)
 	for len(k.deaths) < fleetKills {
 		k.strike()
 	}
@@ -93,7 +94,7 @@ func (k *fleetKilling) strike() {
 	if k.choices.IntN(4) > 0 && !victim.answers("/readyz") {
 		return // the next one may be
 	}
-	k.deaths = append(k.deaths, blow{process: victim.lives, from: time.Now()})
+	k.deaths[victim.lives] = time.Now()
 	victim.kill()
 	// What a dead process has in its journal is the only copy of a token. Where it
 	// can be asked for again, the others may have to.
@@ -144,7 +145,19 @@ func (k *fleetKilling) judge() {
 	t := k.t
 	r := k.oracle.judgeSends(t, k.policy)
 	k.readers.judge(t)
-	k.oracle.judgeLosses(t, k.policy, k.lost, k.deaths)
+	explained := map[string]int{}
+	for _, name := range k.lost {
+		cut, proven := k.oracle.Cut(name)
+		death, died := k.deaths[k.oracle.process(cut)]
+		how, ok := k.oracle.explain(cut, death)
+		if !proven || !died || !ok {
+			t.Errorf("%s is lost and no kill explains it: a rotation was cut off is %v, its sender was killed is %v, %s", name, proven, died, how)
+		}
+		explained[how]++
+	}
+	if k.policy == oracle.RetireOnUse && len(k.lost) > 0 {
+		t.Errorf("lost %v", k.lost)
+	}
 	by := senders(k.oracle.Sends(), len(k.fleet))
 	for i, n := range by {
 		if n == 0 {
@@ -154,6 +167,6 @@ func (k *fleetKilling) judge() {
 	if r.Rotations < 2*fleetGrants {
 		t.Errorf("only %d rotations: the test proves little", r.Rotations)
 	}
-	t.Logf("%s: %d kills, %d rotations, sends by replica %v, %d repeated a token whose answer was cut off, %d tokens used; %d of %d grants lost",
-		k.policy, len(k.deaths), r.Rotations, by, repeated(k.oracle.Sends()), k.readers.used(), len(k.lost), fleetGrants)
+	t.Logf("%s: %d kills, %d rotations, sends by replica %v, %d repeated a token whose answer was cut off, %d tokens used; %d of %d grants lost, their answers %v",
+		k.policy, len(k.deaths), r.Rotations, by, repeated(k.oracle.Sends()), k.readers.used(), len(k.lost), fleetGrants, explained)
 }

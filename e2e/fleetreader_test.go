@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -255,17 +256,16 @@ func (j *judge) newest() map[string]int {
 func senders(sends []oracle.Send, n int) []int {
 	by := make([]int, n)
 	for _, s := range sends {
-		if process, err := strconv.Atoi(s.Client); err == nil && process/processes < n {
+		client, _, _ := strings.Cut(s.Client, ".") // from what a witness adds
+		if process, err := strconv.Atoi(client); err == nil && process/processes < n {
 			by[process/processes]++
 		}
 	}
 	return by
 }
 
-// journaled is how long an answer may take from the provider to our database. One
-// that is in the journal of a process that is killed is found there when it is
-// started again.
-const journaled = 2 * time.Second
+// stored is how long an answer may take from the provider to our database.
+const stored = 2 * time.Second
 
 // judgeLosses tells of grants that are lost although the provider lets a refresh
 // be repeated, or although nothing explains it: an answer that was cut off, as
@@ -275,7 +275,7 @@ func (j *judge) judgeLosses(t *testing.T, policy string, lost []string, blows []
 	for _, name := range lost {
 		cut, proven := j.Cut(name)
 		late := cut
-		late.End = late.End.Add(journaled - slack)
+		late.End = late.End.Add(stored - slack)
 		switch {
 		case policy != oracle.Strict && policy != oracle.FamilyKill:
 			t.Errorf("%s is lost under %s", name, policy)

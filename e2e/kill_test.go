@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -257,28 +256,13 @@ func (k *killing) judge() {
 	}
 }
 
-// explain tells how a death cost the answer to a send, and false if none did. A
-// process that has read an answer lets go of its connection at once, so an answer
-// whose connection lasted until the death had not been read.
+// explain tells how a death cost the answer to a send, and false if none did.
 func (k *killing) explain(s oracle.Send) (how string, ok bool) {
-	process, err := strconv.Atoi(s.Client[:strings.Index(s.Client, ".")])
-	end, seen := k.oracle.ending(s)
-	if err != nil || process > len(k.deaths) || !seen {
-		return fmt.Sprintf("process %d of %d that were killed; its connection ended: %v", process, len(k.deaths), seen), false
+	process := k.oracle.process(s)
+	if process < 1 || process > len(k.deaths) {
+		return fmt.Sprintf("process %d of %d that were killed", process, len(k.deaths)), false
 	}
-	switch death := k.deaths[process-1]; {
-	case !end.at.Before(death) && end.reset:
-		return "not read", true
-	case !end.at.Before(death) && end.at.Before(s.End):
-		return "not yet answered", true
-	case !end.at.Before(death):
-		return "about to be read", true
-	case !end.reset && death.Sub(end.at) < slack:
-		return "read and not yet journaled", true
-	default:
-		return fmt.Sprintf("process %d let go of the connection %v after the answer (reset: %v), and was killed %v later",
-			process, end.at.Sub(s.End), end.reset, death.Sub(end.at)), false
-	}
+	return k.oracle.explain(s, k.deaths[process-1])
 }
 
 // about returns the log's lines about a business from when a send began.

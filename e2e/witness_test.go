@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -62,6 +63,34 @@ func (w *witness) ending(s oracle.Send) (ending, bool) {
 	defer w.mu.Unlock()
 	e, ok := w.endings[conn]
 	return e, ok
+}
+
+// process is the number of the process that sent something, 0 if it told none.
+func (w *witness) process(s oracle.Send) int {
+	name, _, _ := strings.Cut(s.Client, ".")
+	n, _ := strconv.Atoi(name)
+	return n
+}
+
+// explain tells how the death of its sender cost the answer to a send, and false if
+// it did not. A process that has read an answer lets go of its connection at once,
+// so an answer whose connection lasted until the death had not been read.
+func (w *witness) explain(s oracle.Send, death time.Time) (how string, ok bool) {
+	switch end, seen := w.ending(s); {
+	case !seen:
+		return "nobody saw its connection end", false
+	case !end.at.Before(death) && end.reset:
+		return "not read", true
+	case !end.at.Before(death) && end.at.Before(s.End):
+		return "not yet answered", true
+	case !end.at.Before(death):
+		return "about to be read", true
+	case !end.reset && death.Sub(end.at) < slack:
+		return "read and not yet journaled", true
+	default:
+		return fmt.Sprintf("process %d let go of the connection %v after the answer (reset: %v), and was killed %v later",
+			w.process(s), end.at.Sub(s.End), end.reset, death.Sub(end.at)), false
+	}
 }
 
 // witnessed is a listener whose connections are watched.
