@@ -143,6 +143,12 @@ func TestTheMatricesLeaveOutNoPoint(t *testing.T) {
 			t.Errorf("%s: nothing happens there", s.name)
 		}
 	}
+	for _, step := range moveSteps {
+		point, _, _ := strings.Cut(step, "@")
+		if met[point] = true; !points[point] {
+			t.Errorf("a copy is killed at %s, and there is no such point in the code", point)
+		}
+	}
 	for point := range points {
 		if !met[point] {
 			t.Errorf("nothing goes wrong at %s; add a step", point)

@@ -28,6 +28,9 @@ const (
 	moveParked = moveGrants - 2
 )
 
+// moveSteps are the points of a copy at which it is killed, in their order.
+var moveSteps = []string{"move.begun", "move.started", "move.batch", "move.batch@2", "move.batch", "move.copied", "move.verified", "move.marked"}
+
 // TestAFleetTakesOverFromAFile moves a server's database to PostgreSQL, killing
 // the move at each of its steps and at random moments, and goes on there. Under
 // family_kill a refresh token that was left behind, or sent from both sides, would
@@ -73,14 +76,14 @@ func TestAFleetTakesOverFromAFile(t *testing.T) {
 	twin := s.twin(t)
 
 	// Killed at each step it goes on from there; never can both be served.
-	killed(t, program, "move.begun", copying...) // nothing is in the database yet
-	for _, point := range []string{"move.started", "move.batch", "move.batch@2", "move.batch", "move.copied", "move.verified"} {
+	killed(t, program, moveSteps[0], copying...) // nothing is in the database yet
+	for _, point := range moveSteps[1 : len(moveSteps)-1] {
 		killed(t, program, point, copying...)
 		if out := mustRefuse(t, binary, "serve", "--config", next.config); !strings.Contains(out, "holds an unfinished copy") {
 			t.Errorf("killed at %s, a server on the copy says %s", point, out)
 		}
 	}
-	killed(t, program, "move.marked", copying...)
+	killed(t, program, moveSteps[len(moveSteps)-1], copying...)
 	if out := mustRefuse(t, binary, "serve", "--config", next.config); !strings.Contains(out, "holds an unfinished copy") {
 		t.Errorf("before the end a server on the copy says %s", out)
 	}
