@@ -81,6 +81,12 @@ type ConnectionFilter struct {
 type Connections interface {
 	// CreateConnection adds a connection. ErrExists if its address is taken.
 	CreateConnection(ctx context.Context, c grant.Connection, events ...grant.Event) error
+	// CreateConnections adds many connections with what they come with, in one
+	// transaction, as CreateConnection and Install would one after the other, and
+	// returns for each whether it was added. One whose address is taken, by another
+	// before it in the list too, is not, and nothing changes for who has it. An id
+	// that is taken is ErrExists for all of them. At most [MaxArrivals] at once.
+	CreateConnections(ctx context.Context, arrivals []Arrival) (added []bool, err error)
 	// Connection returns the connection a ref names. ErrNotFound if there is none.
 	Connection(ctx context.Context, ref grant.Ref) (grant.Connection, error)
 	// ListConnections returns connections ordered by id, and the cursor of the
@@ -126,6 +132,19 @@ type ConnectionCount struct {
 	State  grant.State
 	Reason grant.Reason
 	Count  int
+}
+
+// MaxArrivals bounds how many connections are created in one transaction, and with
+// it how long other changes wait for them.
+const MaxArrivals = 1000
+
+// Arrival is a connection that is to be added, and what it comes with.
+type Arrival struct {
+	// Connection is as for CreateConnection.
+	Connection grant.Connection
+	// Installation, if not nil, is of a grant that does not exist yet, for this
+	// connection. It finishes no link and no authorization.
+	Installation *Installation
 }
 
 // Installation is everything that becomes true at once when a user has approved

@@ -32,12 +32,31 @@ func (s *mirrored) Install(ctx context.Context, in store.Installation) error {
 	if err := s.Store.Install(ctx, in); err != nil {
 		return err
 	}
+	s.m.installed(in)
+	return nil
+}
+
+// CreateConnections implements [store.Connections].
+func (s *mirrored) CreateConnections(ctx context.Context, arrivals []store.Arrival) ([]bool, error) {
+	added, err := s.Store.CreateConnections(ctx, arrivals)
+	if err != nil {
+		return nil, err
+	}
+	for i, a := range arrivals {
+		if added[i] && a.Installation != nil {
+			s.m.installed(*a.Installation)
+		}
+	}
+	return added, nil
+}
+
+// installed puts an entry of what was installed.
+func (m *Mirror) installed(in store.Installation) {
 	g := in.Grant
-	s.m.Put(store.Newest{
+	m.Put(store.Newest{
 		GrantID: g.ID, Version: g.Version, Sealed: in.Sealed, Scope: g.Scope,
 		IssuedAt: g.IssuedAt, ExpiresAt: g.ExpiresAt, DeadlineAt: g.DeadlineAt,
 	})
-	return nil
 }
 
 // Disconnect implements [store.Connections].

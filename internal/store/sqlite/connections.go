@@ -43,17 +43,21 @@ func (s *Store) CreateConnection(ctx context.Context, c grant.Connection, events
 		if taken {
 			return fmt.Errorf("connection %s: %w", c.Ref(), store.ErrExists)
 		}
-		_, err = t.exec(`INSERT INTO connections (id, app, key, name, tags, required_locations, flags,
-				state, reason, since, next_try_at, created_at, updated_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			c.ID, c.App, c.Key, c.Name, jsonColumn{c.Tags}, jsonColumn{c.RequiredLocations}, jsonColumn{c.Flags},
-			string(c.Status.State), string(c.Status.Reason), micros(c.Status.Since), micros(c.Status.NextTryAt),
-			micros(c.CreatedAt), micros(c.UpdatedAt))
-		if err != nil {
+		if _, err := t.insertConnection(c); err != nil {
 			return err
 		}
 		return t.emit(aboutConnection(c), events...)
 	})
+}
+
+// insertConnection adds a connection and returns its number.
+func (t *tx) insertConnection(c grant.Connection) (int64, error) {
+	return t.insert(`INSERT INTO connections (id, app, key, name, tags, required_locations, flags,
+			state, reason, since, next_try_at, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		c.ID, c.App, c.Key, c.Name, jsonColumn{c.Tags}, jsonColumn{c.RequiredLocations}, jsonColumn{c.Flags},
+		string(c.Status.State), string(c.Status.Reason), micros(c.Status.Since), micros(c.Status.NextTryAt),
+		micros(c.CreatedAt), micros(c.UpdatedAt))
 }
 
 // Connection implements [store.Connections].

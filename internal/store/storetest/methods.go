@@ -33,8 +33,16 @@ func (f *fixture) methods() []method {
 	f.ok(f.CreateKey(f.ctx, key))
 	other := access.Key{ID: "key_2", Name: "two", Hash: access.Hash("two"), CreatedAt: f.now()}
 	fresh := f.newConnection("fresh")
+	arrival := f.arrival("arrival")
 	return []method{
 		{"CreateConnection", func(ctx context.Context) error { return f.CreateConnection(ctx, fresh, e) }},
+		{"CreateConnections", func(ctx context.Context) error {
+			added, err := f.CreateConnections(ctx, []store.Arrival{arrival})
+			if err == nil && !added[0] {
+				err = store.ErrExists
+			}
+			return err
+		}},
 		{"Connection", func(ctx context.Context) error { _, err := f.Connection(ctx, grant.Ref{ID: c.ID}); return err }},
 		{"ListConnections", func(ctx context.Context) error {
 			_, _, err := f.ListConnections(ctx, store.ConnectionFilter{}, page)

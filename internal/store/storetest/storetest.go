@@ -33,6 +33,7 @@ const (
 func Run(t *testing.T, open func(t *testing.T, now func() time.Time) store.Store, kinds ...Kind) {
 	groups := map[string]map[string]func(*fixture){
 		"connections":    connectionTests(),
+		"arrivals":       arrivalTests(),
 		"filters":        filterTests(),
 		"install":        installTests(),
 		"locations":      locationTests(),
