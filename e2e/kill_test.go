@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	kills      = 84 // of each run: more than 500 in all
+	kills      = 84 // of each run: more than 500 of each store
 	killGrants = 50
 )
 
@@ -25,7 +25,16 @@ const (
 //
 // Of tokens of 20 s many have ended when a server comes back. Those of a minute
 // are renewed within the half minute before they end, the adopted ones too.
-func TestKill(t *testing.T) {
+func TestKill(t *testing.T) { killAtRandom(t, newServer) }
+
+// TestKillOnPostgreSQL is TestKill where the store outlives the process and has
+// to find out that it is gone.
+func TestKillOnPostgreSQL(t *testing.T) {
+	killAtRandom(t, func(t *testing.T) *server { return newReplica(t, database(t), nil) })
+}
+
+func killAtRandom(t *testing.T, server func(*testing.T) *server) {
+	t.Helper()
 	s := seed(t)
 	short := lives{full: 20 * time.Second, least: 2 * time.Second}
 	long := lives{full: time.Minute, least: 40 * time.Second, renewal: "refresh: {window: 30s}"}
@@ -41,7 +50,7 @@ func TestKill(t *testing.T) {
 		k.choices = rand.New(rand.NewPCG(s, uint64(i)))
 	}
 	together(t, all, func(t *testing.T, k *killing) {
-		k.t = t
+		k.t, k.server = t, server(t)
 		k.run()
 		k.judge()
 	})
@@ -105,7 +114,6 @@ func (k *killing) run() {
 		before := time.Duration(delays.Int64N(int64(all) + 1))
 		return oracle.Fault{Before: before, After: all - before}
 	})
-	k.server = newServer(k.t)
 	k.server.configure(app(k.oracle.url, k.policy, k.lives.renewal), "")
 	k.server.start()
 	for n := range killGrants {
