@@ -58,26 +58,10 @@ func (m *Manager) Create(ctx context.Context, n NewConnection) (c grant.Connecti
 // make checks what is asked for and makes the connection, or finds the one that
 // exists.
 func (m *Manager) make(ctx context.Context, op string, n NewConnection) (c grant.Connection, created bool, err error) {
-	app := m.c.Apps[n.Ref.App]
-	if n.Ref.ID != "" {
-		return c, false, invalid(op, n.Ref.String(), "ref must be an address like biz_42@k-series; ids are given by Evergrant")
+	if err := m.check(op, n); err != nil {
+		return c, false, err
 	}
-	if app == nil {
-		return c, false, invalid(op, n.Ref.String(), "ref: there is no app %q in the configuration", n.Ref.App)
-	}
-	if n.Tokens != nil && n.Tokens.AccessToken.IsZero() && n.Tokens.RefreshToken.IsZero() {
-		return c, false, invalid(op, n.Ref.String(), "tokens: access_token and refresh_token are both empty; give at least one")
-	}
-	if n.Tokens != nil {
-		if _, err := app.Variables(n.Tokens.Variables); err != nil {
-			return c, false, invalid(op, n.Ref.String(), "tokens.variables: %v", err)
-		}
-	}
-	now := m.c.Now()
-	c = grant.Connection{
-		ID: grant.NewID(grant.ConnectionID, now), App: n.Ref.App, Key: n.Ref.Key, Name: n.Name, Tags: n.Tags,
-		RequiredLocations: n.RequiredLocations, Status: grant.StatusOf(grant.NeverConnected, now), CreatedAt: now, UpdatedAt: now,
-	}
+	c = m.fresh(n)
 	err = m.c.Store.CreateConnection(ctx, c)
 	if errors.Is(err, store.ErrExists) {
 		c, err = m.c.Store.Connection(ctx, n.Ref)
@@ -86,20 +70,60 @@ func (m *Manager) make(ctx context.Context, op string, n NewConnection) (c grant
 	return c, err == nil, m.internal(op, n.Ref.String(), err)
 }
 
+// check checks what is asked for.
+func (m *Manager) check(op string, n NewConnection) error {
+	app := m.c.Apps[n.Ref.App]
+	if n.Ref.ID != "" {
+		return invalid(op, n.Ref.String(), "ref must be an address like biz_42@k-series; ids are given by Evergrant")
+	}
+	if app == nil {
+		return invalid(op, n.Ref.String(), "ref: there is no app %q in the configuration", n.Ref.App)
+	}
+	if n.Tokens == nil {
+		return nil
+	}
+	if n.Tokens.AccessToken.IsZero() && n.Tokens.RefreshToken.IsZero() {
+		return invalid(op, n.Ref.String(), "tokens: access_token and refresh_token are both empty; give at least one")
+	}
+	if _, err := app.Variables(n.Tokens.Variables); err != nil {
+		return invalid(op, n.Ref.String(), "tokens.variables: %v", err)
+	}
+	return nil
+}
+
+// fresh is the connection that is asked for, as a new one.
+func (m *Manager) fresh(n NewConnection) grant.Connection {
+	now := m.c.Now()
+	return grant.Connection{
+		ID: grant.NewID(grant.ConnectionID, now), App: n.Ref.App, Key: n.Ref.Key, Name: n.Name, Tags: n.Tags,
+		RequiredLocations: n.RequiredLocations, Status: grant.StatusOf(grant.NeverConnected, now), CreatedAt: now, UpdatedAt: now,
+	}
+}
+
 // adopt installs tokens that somebody else obtained.
 func (m *Manager) adopt(ctx context.Context, c grant.Connection, t *Adoption) error {
-	now := m.c.Now()
+	if _, err := m.issuer.Issue(ctx, m.adoption(c, t)); err != nil {
+		return err
+	}
+	m.explore(c)
+	return nil
+}
+
+// adoption is what adopting tokens asks of the issuer.
+func (m *Manager) adoption(c grant.Connection, t *Adoption) issue.Request {
 	r := issue.Request{
-		App: m.c.Apps[c.App], Connection: c, AskedAt: now, ExpiresAt: t.ExpiresAt, Deadline: t.RefreshExpiresAt, Variables: t.Variables,
+		App: m.c.Apps[c.App], Connection: c, AskedAt: m.c.Now(), ExpiresAt: t.ExpiresAt, Deadline: t.RefreshExpiresAt, Variables: t.Variables,
 		Token: oauth.Token{AccessToken: t.AccessToken, RefreshToken: t.RefreshToken, Type: t.TokenType, Scope: t.Scope, ExpiresIn: t.ExpiresIn},
 	}
 	if r.Token.Type == "" {
 		r.Token.Type = "Bearer"
 	}
 	r.Adopted = t.fingerprint()
-	if _, err := m.issuer.Issue(ctx, r); err != nil {
-		return err
-	}
+	return r
+}
+
+// explore reads what adopted tokens reach, beside everything else.
+func (m *Manager) explore(c grant.Connection) {
 	if m.c.Apps[c.App].Recipe.Discover != nil {
 		m.tasks.do(func(ctx context.Context) {
 			if _, err := m.ReadLocations(ctx, grant.Ref{ID: c.ID}); err != nil {
@@ -107,7 +131,6 @@ func (m *Manager) adopt(ctx context.Context, c grant.Connection, t *Adoption) er
 			}
 		})
 	}
-	return nil
 }
 
 // Update changes a connection.

@@ -1,14 +1,20 @@
 package api_test
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/evergrant/evergrant/internal/api/apitest"
+	"github.com/evergrant/evergrant/internal/store"
 )
 
 // imports sends lines and returns "line ref status" of each answer, with the
@@ -112,4 +118,96 @@ func TestAnImportStaysWithinTheKeysReach(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	expectProblem(t, k.Do("", "POST", "/v1/connections/import", ""), 401, "unauthorized")
+}
+
+// TestLinesThatPauseAreAnswered sends the next line only when the last one was
+// answered, as a program would that makes its lines one by one.
+func TestLinesThatPauseAreAnswered(t *testing.T) {
+	k := apitest.New(t, apitest.Options{})
+	body, lines := io.Pipe()
+	r, err := http.NewRequestWithContext(t.Context(), "POST", k.Server.URL+"/v1/connections/import", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+admin)
+	go fmt.Fprintln(lines, `{"ref":"biz_0@k-series"}`)
+	res, err := k.Server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	answers := bufio.NewScanner(res.Body)
+	for i := range 3 {
+		if !answers.Scan() || !strings.Contains(answers.Text(), fmt.Sprintf(`"line":%d,"ref":"biz_%d@k-series","status":"created"`, i+1, i)) {
+			t.Fatalf("%s, %v", answers.Text(), answers.Err())
+		}
+		fmt.Fprintf(lines, "{\"ref\":\"biz_%d@k-series\"}\n", i+1)
+	}
+	_ = lines.Close()
+	if !answers.Scan() || answers.Scan() {
+		t.Errorf("%s, %v", answers.Text(), answers.Err())
+	}
+}
+
+// TestAnImportThatNobodyListensToEnds: the goroutines of a request that is given
+// up end with it, or the server could not be closed.
+func TestAnImportThatNobodyListensToEnds(t *testing.T) {
+	k := apitest.New(t, apitest.Options{})
+	ctx, giveUp := context.WithCancel(t.Context())
+	body, lines := io.Pipe()
+	defer lines.Close()
+	r, err := http.NewRequestWithContext(ctx, "POST", k.Server.URL+"/v1/connections/import", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+admin)
+	go fmt.Fprintln(lines, `{"ref":"biz_0@k-series"}`)
+	res, err := k.Server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	giveUp()
+	_ = res.Body.Close()
+	k.Server.Close() // waits for its requests
+}
+
+// odd is a store whose transactions of many do what they are told to.
+type odd struct {
+	store.Store
+	create func(store.Store, []store.Arrival) ([]bool, error)
+}
+
+func (o odd) CreateConnections(_ context.Context, arrivals []store.Arrival) ([]bool, error) {
+	return o.create(o.Store, arrivals)
+}
+
+func TestAnImportTellsEachLineWhatBecameOfItsTransaction(t *testing.T) {
+	const body = `{"ref":"biz_1@k-series","tokens":{"access_token":"at","refresh_token":"rt","expires_in":3600}}` + "\n" + `{"ref":"biz_2@k-series"}`
+	for name, c := range map[string]struct {
+		create func(store.Store, []store.Arrival) ([]bool, error)
+		want   []string
+	}{
+		"one of them was at fault, so each is tried alone": {
+			func(store.Store, []store.Arrival) ([]bool, error) { return nil, errors.New("broken") },
+			[]string{"1 biz_1@k-series created", "2 biz_2@k-series created"},
+		},
+		"the store is away": {
+			func(store.Store, []store.Arrival) ([]bool, error) { return nil, store.ErrUnavailable },
+			[]string{"1 biz_1@k-series failed temporarily_unavailable", "2 biz_2@k-series failed temporarily_unavailable"},
+		},
+		"it was made and the answer lost, so it has to be made again": {
+			func(s store.Store, arrivals []store.Arrival) ([]bool, error) {
+				_, err := s.CreateConnections(context.Background(), arrivals)
+				return nil, errors.Join(store.ErrUnavailable, err)
+			},
+			[]string{"1 biz_1@k-series failed temporarily_unavailable", "2 biz_2@k-series failed temporarily_unavailable"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := apitest.New(t, apitest.Options{Wrap: func(s store.Store) store.Store { return odd{s, c.create} }})
+			if diff := cmp.Diff(c.want, imports(t, k, admin, body)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
 }

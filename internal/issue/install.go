@@ -24,12 +24,9 @@ const discoverFor = 15 * time.Second
 const installTries = 4
 
 func (i *Issuer) issue(ctx context.Context, r Request) (Result, error) {
-	vars, err := r.App.Variables(r.Variables)
+	r, err := r.checked()
 	if err != nil {
-		return Result{}, fmt.Errorf("issue grant: %w", err)
-	}
-	if len(vars) > 0 {
-		r.Variables = vars
+		return Result{}, err
 	}
 	identity, reach, err := i.identify(ctx, r)
 	if err != nil {
@@ -45,6 +42,18 @@ func (i *Issuer) issue(ctx context.Context, r Request) (Result, error) {
 		}
 	}
 	return Result{}, fmt.Errorf("issue grant: %w", store.ErrStale)
+}
+
+// checked is the request with its variables as the app wants them.
+func (r Request) checked() (Request, error) {
+	vars, err := r.App.Variables(r.Variables)
+	if err != nil {
+		return r, fmt.Errorf("issue grant: %w", err)
+	}
+	if len(vars) > 0 {
+		r.Variables = vars
+	}
+	return r, nil
 }
 
 // finished reports, after a lost race, whether it was lost for good.
@@ -145,6 +154,20 @@ func (i *Issuer) install(ctx context.Context, r Request, id grant.Identity, reac
 		return Result{}, err
 	}
 
+	in, err := i.build(r, id, grants, reach)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := i.c.Store.Install(ctx, in); err != nil {
+		return Result{}, fmt.Errorf("issue grant: %w", err)
+	}
+	i.c.Issued(in.Grant)
+	i.flag(ctx, r, in.Grant.Scope)
+	return Result{Grant: in.Grant, Locations: in.Locations, New: !anyLive(grants)}, nil
+}
+
+// build makes the installation, given the connection's grants.
+func (i *Issuer) build(r Request, id grant.Identity, grants []grant.Grant, reach *provider.Reach) (store.Installation, error) {
 	now := i.c.Now()
 	g := place(r, id, grants, now)
 	g.Scope = r.scope()
@@ -159,11 +182,11 @@ func (i *Issuer) install(ctx context.Context, r Request, id grant.Identity, reac
 		TokenType: r.Token.Type, Scope: g.Scope, ExpiresAt: g.ExpiresAt, Variables: r.Variables,
 	}.Plaintext()
 	if err != nil {
-		return Result{}, fmt.Errorf("issue grant: encode credentials: %w", err)
+		return store.Installation{}, fmt.Errorf("issue grant: encode credentials: %w", err)
 	}
 	sealed, err := i.c.Ring.Seal(seal.Slot{Table: seal.Credentials, Row: g.ID, Epoch: g.Version.Epoch, Seq: g.Version.Seq}, plain)
 	if err != nil {
-		return Result{}, fmt.Errorf("issue grant: %w", err)
+		return store.Installation{}, fmt.Errorf("issue grant: %w", err)
 	}
 
 	var locations []grant.Location
@@ -174,18 +197,15 @@ func (i *Issuer) install(ctx context.Context, r Request, id grant.Identity, reac
 			locations = append(locations, l)
 		}
 	}
-	wasLive := slices.ContainsFunc(grants, func(g grant.Grant) bool { return g.Status.State.Live() })
-	in := store.Installation{
+	return store.Installation{
 		Grant: g, Sealed: sealed, Locations: locations,
 		LinkID: r.LinkID, AuthorizationID: r.AuthorizationID,
-		Events: events(r, g, id, locations, len(grants) > 0, wasLive),
-	}
-	if err := i.c.Store.Install(ctx, in); err != nil {
-		return Result{}, fmt.Errorf("issue grant: %w", err)
-	}
-	i.c.Issued(g)
-	i.flag(ctx, r, g.Scope)
-	return Result{Grant: g, Locations: locations, New: !wasLive}, nil
+		Events: events(r, g, id, locations, len(grants) > 0, anyLive(grants)),
+	}, nil
+}
+
+func anyLive(grants []grant.Grant) bool {
+	return slices.ContainsFunc(grants, func(g grant.Grant) bool { return g.Status.State.Live() })
 }
 
 // times schedules the fresh credentials.
@@ -324,9 +344,13 @@ func (i *Issuer) flag(ctx context.Context, r Request, scope string) {
 	_, err := i.c.Store.UpdateConnection(ctx, r.Connection.ID, func(c *grant.Connection) error {
 		c.Flags = grant.SetFlag(c.Flags, grant.ScopeMissing, len(missing) > 0)
 		return nil
-	}, grant.Event{Type: grant.ConnectionScopeChanged, Connection: r.Connection.ID, App: r.App.Name,
-		Reason: grant.ScopeMissing, Data: map[string]any{"missing": missing, "scope": scope}})
+	}, scopeChanged(r, missing, scope))
 	if err != nil {
 		i.c.Logger.ErrorContext(ctx, "missing scope could not be recorded", "connection", r.Connection.ID, "err", err)
 	}
+}
+
+func scopeChanged(r Request, missing []string, scope string) grant.Event {
+	return grant.Event{Type: grant.ConnectionScopeChanged, Connection: r.Connection.ID, App: r.App.Name,
+		Reason: grant.ScopeMissing, Data: map[string]any{"missing": missing, "scope": scope}}
 }
