@@ -89,7 +89,7 @@ func (m *Manager) read(ctx context.Context, c grant.Connection, old *snapshot) (
 			return nil, err
 		}
 		for _, l := range reach {
-			if l.GrantID == g.ID {
+			if l.GrantID == g.ID && !l.Lost() {
 				h.locations = append(h.locations, l.ID)
 			}
 		}

@@ -145,7 +145,12 @@ type Attempt struct {
 	Unknown bool
 }
 
-// Location is a place one grant reaches.
+// OtherPerson reports whether two identities are known to be different users'.
+func (i Identity) OtherPerson(o Identity) bool {
+	return i.Subject != "" && o.Subject != "" && !i.SamePerson(o)
+}
+
+// Location is a place one grant reaches, or has reached.
 type Location struct {
 	GrantID      string
 	ID           string
@@ -153,4 +158,12 @@ type Location struct {
 	BusinessID   string
 	BusinessName string
 	SeenAt       time.Time // when the provider last listed it
+	// LostAt is when the provider no longer listed it; zero while the grant reaches it.
+	LostAt time.Time
+	// LostBy is who reached it, if the grant became another person's since; nil
+	// means whose the grant is.
+	LostBy *Identity
 }
+
+// Lost reports whether the grant no longer reaches the location.
+func (l Location) Lost() bool { return !l.LostAt.IsZero() }

@@ -122,6 +122,22 @@ func (p Policy) keepAlive(asked, deadline time.Time) time.Time {
 	return deadline.Add(-margin)
 }
 
+// day is how often what a grant reaches is read again.
+const day = 24 * time.Hour
+
+// ReadAgain is when what a grant reaches is to be read next, if it is read at
+// now: once a day at a time of day of the grant's own, which spreads a fleet over
+// the day, and not within twelve hours of now.
+func ReadAgain(grantID string, now time.Time) time.Time {
+	slot := time.Duration(jitter(grantID) * float64(day))
+	earliest := now.UTC().Add(day / 2)
+	at := earliest.Truncate(day).Add(slot)
+	if at.Before(earliest) {
+		at = at.Add(day)
+	}
+	return at.Truncate(time.Microsecond)
+}
+
 // jitter maps an id to [0,1), the same for the same id.
 func jitter(id string) float64 {
 	h := fnv.New64a()

@@ -119,10 +119,13 @@ type Connections interface {
 	// never due again. ErrStale if the grant is not at version from.
 	Disconnect(ctx context.Context, grantID string, from grant.Version, reason grant.Reason, events ...grant.Event) error
 
-	// Locations returns what the grants of a connection reach, ordered by
-	// location id and grant id.
+	// Locations returns what the grants of a connection reach and, marked as lost,
+	// what they reached before, ordered by location id and grant id.
 	Locations(ctx context.Context, connectionID string) ([]grant.Location, error)
-	// SetLocations replaces what a grant reaches.
+	// SetLocations replaces what a grant reaches. What it reached before and reaches
+	// no more stays, lost as of the store's time; at most [MostLost] of it, and until
+	// the grant is disconnected. Whether a given location says that it is lost does
+	// not matter.
 	SetLocations(ctx context.Context, grantID string, locations []grant.Location, events ...grant.Event) error
 }
 
@@ -157,7 +160,9 @@ type Installation struct {
 	// connection must.
 	Grant  grant.Grant
 	Sealed []byte
-	// Locations replace what the grant reaches; nil leaves them.
+	// Locations replace what the grant reaches, as SetLocations does; nil leaves
+	// them. If the grant becomes another person's, what it reached before keeps
+	// whose it was.
 	Locations []grant.Location
 	// LinkID, if not "", becomes completed. ErrStale if it is completed or
 	// revoked already.
@@ -427,6 +432,7 @@ type Run struct {
 // Store is all of it.
 type Store interface {
 	Connections
+	Readings
 	Attempts
 	Links
 	Events

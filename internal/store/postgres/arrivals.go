@@ -200,4 +200,7 @@ func (r *grantRows) write(t *tx) {
 		SELECT connection_id, grant_id, seq % 2, epoch, seq, '', sealed
 		FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bytea[]) AS v (connection_id, grant_id, epoch, seq, sealed)`,
 		r.connections, r.ids, r.epochs, r.seqs, r.sealed)
+	t.write(`INSERT INTO readings (connection_id, grant_id, app, due_at)
+		SELECT connection_id, grant_id, app, $4 FROM unnest($1::text[], $2::text[], $3::text[]) AS r (connection_id, grant_id, app)`,
+		r.connections, r.ids, r.apps, stamp(t.now))
 }

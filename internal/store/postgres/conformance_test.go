@@ -68,6 +68,7 @@ func checkDatabase(t *testing.T, url string) {
 		"grants of no connection":         `SELECT count(*) FROM grants g WHERE NOT EXISTS (SELECT FROM connections c WHERE c.id = g.connection_id AND c.app = g.app AND c.key = g.key)`,
 		"links of no connection":          `SELECT count(*) FROM links l WHERE NOT EXISTS (SELECT FROM connections c WHERE c.id = l.connection_id)`,
 		"locations of no grant":           `SELECT count(*) FROM locations l WHERE NOT EXISTS (SELECT FROM grants g WHERE g.connection_id = l.connection_id AND g.id = l.grant_id)`,
+		"readings of no grant":            `SELECT count(*) FROM readings r WHERE NOT EXISTS (SELECT FROM grants g WHERE g.connection_id = r.connection_id AND g.id = r.grant_id)`,
 		"orphans of no grant":             `SELECT count(*) FROM orphans o WHERE NOT EXISTS (SELECT FROM grants g WHERE g.connection_id = o.connection_id AND g.id = o.grant_id)`,
 		"live grants without credentials": `SELECT count(*) FROM grants g WHERE g.state IN ('connected', 'degraded') AND NOT EXISTS (SELECT FROM credentials v WHERE v.connection_id = g.connection_id AND v.grant_id = g.id AND v.epoch = g.epoch AND v.seq = g.seq AND v.slot = g.seq % 2)`,
 		"credentials that are neither current nor the ones before": `SELECT count(*) FROM credentials v WHERE NOT EXISTS (SELECT FROM grants g

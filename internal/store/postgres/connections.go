@@ -100,7 +100,7 @@ func (s *Store) DeleteConnection(ctx context.Context, id string, events ...grant
 		// A renewal or an orphan of a grant locks the grant and not the connection.
 		t.write(`SELECT id FROM grants WHERE connection_id = $1 ORDER BY id FOR UPDATE`, id)
 		t.write(`DELETE FROM grant_ids WHERE id IN (SELECT id FROM grants WHERE connection_id = $1)`, id)
-		for _, table := range []string{"credentials", "orphans", "locations", "grants", "links"} {
+		for _, table := range []string{"credentials", "orphans", "locations", "readings", "grants", "links"} {
 			t.write(`DELETE FROM `+table+` WHERE connection_id = $1`, id)
 		}
 		t.write(`DELETE FROM addresses WHERE app = $1 AND key = $2`, c.App, c.Key)

@@ -28,7 +28,7 @@ func (r rows) copyInto(ctx context.Context, tx pgx.Tx, table string, columns ...
 
 // businessRows are the rows of a batch of connections, by table.
 type businessRows struct {
-	addresses, connections, grantIDs, grants, credentials, orphans, locations, links, authorizations rows
+	addresses, connections, grantIDs, grants, credentials, orphans, locations, readings, links, authorizations rows
 }
 
 func newBusinessRows(batch []whole.Business) *businessRows {
@@ -68,7 +68,16 @@ func (r *businessRows) grant(key string, g *whole.Grant) {
 		r.orphans.add(g.ConnectionID, g.ID, o.AttemptID, o.Of.Epoch, o.Of.Seq, nonNil(o.Sealed), stamp(o.ParkedAt))
 	}
 	for _, l := range g.Locations {
-		r.locations.add(g.ConnectionID, g.ID, l.ID, l.Name, l.BusinessID, l.BusinessName, stamp(l.SeenAt))
+		var by *string
+		if l.LostBy != nil {
+			by = words(l.LostBy)
+		}
+		r.locations.add(g.ConnectionID, g.ID, l.ID, l.Name, l.BusinessID, l.BusinessName, stamp(l.SeenAt), stamp(l.LostAt), by)
+	}
+	if g.Status.State.Live() {
+		// When it is to be read is not worth copying: those that consented first are
+		// read first.
+		r.readings.add(g.ConnectionID, g.ID, g.App, stamp(g.ConsentAt))
 	}
 }
 
@@ -98,7 +107,8 @@ func (r *businessRows) copyInto(ctx context.Context, tx pgx.Tx) error {
 			"attempt", "attempt_owner", "attempt_kind", "attempt_opened_at", "attempt_unknown"}},
 		{r.credentials, "credentials", []string{"connection_id", "grant_id", "slot", "epoch", "seq", "attempt", "sealed"}},
 		{r.orphans, "orphans", []string{"connection_id", "grant_id", "attempt", "epoch", "seq", "sealed", "parked_at"}},
-		{r.locations, "locations", []string{"connection_id", "grant_id", "id", "name", "business_id", "business_name", "seen_at"}},
+		{r.locations, "locations", []string{"connection_id", "grant_id", "id", "name", "business_id", "business_name", "seen_at", "lost_at", "lost_by"}},
+		{r.readings, "readings", []string{"connection_id", "grant_id", "app", "due_at"}},
 		{r.links, "links", []string{"id", "connection_id", "app", "key", "purpose", "token_hash", "short_code", "business_name", "return_url",
 			"locale", "expect_business", "landing", "locations", "state", "problem", "created_at", "expires_at", "completed_at"}},
 		{r.authorizations, "authorizations", []string{"id", "link_id", "state_hash", "browser_hash", "sealed", "issuer", "redirect_uri",

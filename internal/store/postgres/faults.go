@@ -27,6 +27,8 @@ var faultQueries = []struct{ what, query string }{
 		WHERE NOT EXISTS (SELECT FROM grants g WHERE g.connection_id = o.connection_id AND g.id = o.grant_id)`},
 	{"location of no grant", `SELECT l.id || ' of ' || l.grant_id FROM locations l
 		WHERE NOT EXISTS (SELECT FROM grants g WHERE g.connection_id = l.connection_id AND g.id = l.grant_id)`},
+	{"reading of no grant", `SELECT r.grant_id FROM readings r
+		WHERE NOT EXISTS (SELECT FROM grants g WHERE g.connection_id = r.connection_id AND g.id = r.grant_id)`},
 	{"link of no connection", `SELECT l.id FROM links l WHERE NOT EXISTS (SELECT FROM connections c WHERE c.id = l.connection_id)`},
 	{"link of another business than its connection's", `SELECT l.id FROM links l JOIN connections c ON c.id = l.connection_id WHERE c.key <> l.key`},
 	{"attempt that is open on two grants", `SELECT attempt FROM grants WHERE attempt IS NOT NULL GROUP BY attempt HAVING count(*) > 1`},

@@ -155,6 +155,7 @@ func (s *Store) Disconnect(ctx context.Context, grantID string, from grant.Versi
 			return err
 		}
 		t.forget(h)
+		t.forgetReach(h)
 		st := h.Status.Become(reason, t.now, time.Time{})
 		connection, id := h.key()
 		t.write(`UPDATE grants SET epoch = epoch + 1, seq = 0, due_at = NULL, `+closed+`,
@@ -166,44 +167,4 @@ func (s *Store) Disconnect(ctx context.Context, grantID string, from grant.Versi
 		}
 		return t.derive(h.connection, true)
 	})
-}
-
-// Locations implements [store.Connections].
-func (s *Store) Locations(ctx context.Context, connectionID string) ([]grant.Location, error) {
-	var list []grant.Location
-	err := s.each(ctx, `SELECT grant_id, id, name, business_id, business_name, seen_at FROM locations
-		WHERE connection_id = $1 ORDER BY id, grant_id`, []any{connectionID},
-		func(row scanner) error {
-			var l grant.Location
-			err := row.Scan(&l.GrantID, &l.ID, &l.Name, &l.BusinessID, &l.BusinessName, timeColumn{&l.SeenAt})
-			list = append(list, l)
-			return err
-		})
-	return list, err
-}
-
-// SetLocations implements [store.Connections].
-func (s *Store) SetLocations(ctx context.Context, grantID string, locations []grant.Location, events ...grant.Event) error {
-	return s.change(ctx, func(t *tx) error {
-		h, err := t.hold(grantID)
-		if err != nil {
-			return err
-		}
-		t.setLocations(h, locations)
-		return t.emit(h.about, events...)
-	})
-}
-
-// setLocations replaces what a grant reaches. Of a location that is listed twice
-// the last counts.
-func (t *tx) setLocations(h held, locations []grant.Location) {
-	connection, id := h.key()
-	t.write(`DELETE FROM locations WHERE connection_id = $1 AND grant_id = $2`, connection, id)
-	for _, l := range locations {
-		t.write(`INSERT INTO locations (connection_id, grant_id, id, name, business_id, business_name, seen_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7)
-			ON CONFLICT (connection_id, grant_id, id) DO UPDATE SET name = excluded.name,
-				business_id = excluded.business_id, business_name = excluded.business_name, seen_at = excluded.seen_at`,
-			connection, id, l.ID, l.Name, l.BusinessID, l.BusinessName, stamp(l.SeenAt))
-	}
 }

@@ -23,14 +23,18 @@ func (s *Store) Install(ctx context.Context, in store.Installation) error {
 			t.insertGrant(h, in.Grant)
 		} else {
 			t.forget(h)
+			t.handOver(h, in.Grant.Identity)
 			t.replaceGrant(h, in.Grant)
 		}
+		at := t.now
 		v := in.Grant.Version
 		t.write(`INSERT INTO credentials (connection_id, grant_id, slot, epoch, seq, attempt, sealed)
 			VALUES ($1, $2, $3, $4, $5, '', $6)`, h.ConnectionID, h.ID, v.Seq%2, v.Epoch, v.Seq, nonNil(in.Sealed))
 		if in.Locations != nil {
 			t.setLocations(h, in.Locations)
+			at = grant.ReadAgain(in.Grant.ID, t.now)
 		}
+		t.readAgain(h, at)
 		t.finishInstall(in)
 		if err := t.emit(h.about, in.Events...); err != nil {
 			return err

@@ -37,6 +37,7 @@ func fillDatabase(t testing.TB, conn *pgx.Conn, grants, sealed int) {
 	for _, query := range []string{
 		fmt.Sprintf(`INSERT INTO credentials SELECT connection_id, id, 0, 1, 0, '',
 			decode(repeat(md5(id), %d), 'hex') FROM grants`, (sealed+15)/16),
+		`INSERT INTO readings SELECT connection_id, id, app, now() + random() * interval '1 day' FROM grants`,
 		`INSERT INTO events SELECT i, 'grant.refreshed', now(), 'conn_' || lpad((i % 1000)::text, 26, '0'), '', 'k-series', '', 'ok'
 			FROM generate_series(1, 20000) AS i`,
 		`UPDATE event_log SET last = 20000`,
@@ -120,6 +121,7 @@ func TestHotQueriesAreAnsweredFromAnIndex(t *testing.T) {
 		"connection":            {connectionByIDQuery, []string{"connections_p_pkey"}, false, "conn_1"},
 		"connection of address": {connectionByAddressQuery, []string{"addresses_pkey", "connections_p_pkey"}, false, ""},
 		"connections":           {connectionsPage, []string{"connections_p_pkey"}, false, ""},
+		"readings":              {readingsQuery, []string{"readings_p_app_due_at_idx", "grants_p_pkey"}, false, ""},
 		"count":                 {countQuery, []string{"connections_p_app_state_reason_idx"}, true, ""},
 		"events":                {followQuery, []string{"events_pkey"}, false, ""},
 		"last event":            {lastEventQuery, []string{"events_pkey"}, false, ""},

@@ -112,7 +112,7 @@ func readCopy(ctx context.Context, db queryer) (c whole.Copy, there bool, err er
 }
 
 // copied are the tables that a move fills.
-var copied = []string{"addresses", "connections", "grant_ids", "grants", "credentials", "orphans", "locations",
+var copied = []string{"addresses", "connections", "grant_ids", "grants", "credentials", "orphans", "locations", "readings",
 	"links", "authorizations", "events", "api_keys", "data_key", "paused_apps"}
 
 // Begin begins a move with what belongs to no connection. A database that holds

@@ -29,7 +29,7 @@ const (
 		WHERE connection_id BETWEEN $1 AND $2 ORDER BY grant_id, epoch DESC, seq DESC`
 	wholeOrphansQuery = `SELECT attempt, grant_id, epoch, seq, sealed, parked_at FROM orphans
 		WHERE connection_id BETWEEN $1 AND $2 ORDER BY attempt`
-	wholeLocationsQuery = `SELECT grant_id, id, name, business_id, business_name, seen_at FROM locations
+	wholeLocationsQuery = `SELECT ` + locationColumns + ` FROM locations
 		WHERE connection_id BETWEEN $1 AND $2 ORDER BY id`
 	wholeLinksQuery          = `SELECT ` + linkColumns + ` FROM links l WHERE l.connection_id BETWEEN $1 AND $2 ORDER BY l.id`
 	wholeAuthorizationsQuery = `SELECT ` + authColumns + ` FROM authorizations a JOIN links l ON l.id = a.link_id
@@ -126,7 +126,7 @@ func addOrphan(row scanner, f *whole.Filler) error {
 
 func addLocation(row scanner, f *whole.Filler) error {
 	var l grant.Location
-	err := row.Scan(&l.GrantID, &l.ID, &l.Name, &l.BusinessID, &l.BusinessName, timeColumn{&l.SeenAt})
+	err := row.Scan(locationDest(&l)...)
 	f.Location(l)
 	return err
 }

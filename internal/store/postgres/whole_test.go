@@ -104,6 +104,7 @@ func TestFaultsOfADatabaseAreFound(t *testing.T) {
 		"the log's end":          {`UPDATE event_log SET last = 0; INSERT INTO events VALUES (1, '', NULL, '', '', '', '', '', NULL)`, "the log ends behind its newest event"},
 		"a log that has no end":  {`DELETE FROM event_log`, "no event can be written"},
 		"a location of nothing":  {`INSERT INTO locations VALUES ('c', 'g', 'l', '', '', '', NULL)`, "l of g: location of no grant"},
+		"a reading of nothing":   {`INSERT INTO readings VALUES ('c', 'g', 'a', now())`, "g: reading of no grant"},
 		"an orphan of nothing":   {`INSERT INTO orphans VALUES ('c', 'g', 'att_1', 1, 1, '', NULL)`, "att_1: orphan of no grant"},
 		"an attempt on two":      {`UPDATE grants SET attempt = 'att_1'; INSERT INTO grants SELECT 'c', 'g', app, key, identity, scope, consent_at, epoch, seq, issued_at, expires_at, deadline_at, due_at, state, reason, since, next_try_at, failures, refusals, refused_at, attempt FROM grants`, "att_1: attempt that is open on two grants"},
 	} {

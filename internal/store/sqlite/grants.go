@@ -143,6 +143,9 @@ func (s *Store) Disconnect(ctx context.Context, grantID string, from grant.Versi
 		if err := t.forget(h); err != nil {
 			return err
 		}
+		if err := t.forgetReach(h); err != nil {
+			return err
+		}
 		st := h.status.Become(reason, t.now, fromMicros(0))
 		_, err = t.exec(`UPDATE grants SET epoch = epoch + 1, seq = 0, due_at = NULL, credential_n = NULL, previous_n = NULL,
 				attempt = NULL, attempt_owner = NULL, attempt_kind = NULL, attempt_opened_at = NULL, attempt_unknown = NULL,
@@ -156,48 +159,4 @@ func (s *Store) Disconnect(ctx context.Context, grantID string, from grant.Versi
 		}
 		return t.derive(h.connectionN, true)
 	})
-}
-
-// Locations implements [store.Connections].
-func (s *Store) Locations(ctx context.Context, connectionID string) ([]grant.Location, error) {
-	var list []grant.Location
-	err := s.each(ctx, `SELECT g.id, l.id, l.name, l.business_id, l.business_name, l.seen_at
-		FROM connections c JOIN grants g ON g.connection_n = c.n JOIN locations l ON l.grant_n = g.n
-		WHERE c.id = ? ORDER BY l.id, g.id`, []any{connectionID},
-		func(row scanner) error {
-			var l grant.Location
-			err := row.Scan(&l.GrantID, &l.ID, &l.Name, &l.BusinessID, &l.BusinessName, timeColumn{&l.SeenAt})
-			list = append(list, l)
-			return err
-		})
-	return list, err
-}
-
-// SetLocations implements [store.Connections].
-func (s *Store) SetLocations(ctx context.Context, grantID string, locations []grant.Location, events ...grant.Event) error {
-	return s.w.do(ctx, func(t *tx) error {
-		h, err := t.hold(grantID)
-		if err != nil {
-			return err
-		}
-		if err := t.setLocations(h.n, locations); err != nil {
-			return err
-		}
-		return t.emit(h.about, events...)
-	})
-}
-
-// setLocations replaces what a grant reaches.
-func (t *tx) setLocations(n int64, locations []grant.Location) error {
-	if _, err := t.exec(`DELETE FROM locations WHERE grant_n = ?`, n); err != nil {
-		return err
-	}
-	for _, l := range locations {
-		_, err := t.exec(`INSERT OR REPLACE INTO locations (grant_n, id, name, business_id, business_name, seen_at)
-			VALUES (?, ?, ?, ?, ?, ?)`, n, l.ID, l.Name, l.BusinessID, l.BusinessName, micros(l.SeenAt))
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -39,6 +39,9 @@ func (s *Store) Install(ctx context.Context, in store.Installation) error {
 			if err := t.setLocations(h.n, in.Locations); err != nil {
 				return err
 			}
+			if err := t.readAgain(h.n, h.about.app, grant.ReadAgain(in.Grant.ID, t.now)); err != nil {
+				return err
+			}
 		}
 		if err := t.finishInstall(link, auth); err != nil {
 			return err
@@ -115,17 +118,29 @@ func (t *tx) finishInstall(link, auth int64) error {
 	return nil
 }
 
-// insertGrant adds a grant that points at its credentials.
+// insertGrant adds a grant that points at its credentials. What it reaches is to
+// be read at once.
 func (t *tx) insertGrant(h held, g grant.Grant, credential int64) (int64, error) {
-	return t.insert(`INSERT INTO grants (id, connection_n, app, epoch, seq, issued_at, expires_at, deadline_at, due_at,
+	n, err := t.insert(`INSERT INTO grants (id, connection_n, app, epoch, seq, issued_at, expires_at, deadline_at, due_at,
 			state, reason, since, next_try_at, failures, refusals, refused_at, credential_n)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		append([]any{g.ID, h.connectionN, h.about.app}, installed(g, credential)...)...)
+	if err != nil {
+		return 0, err
+	}
+	return n, t.readAgain(n, h.about.app, t.now)
 }
 
 // replaceGrant brings a grant to a new epoch and removes what the old ones left.
+// What it reaches is to be read at once; what it reached before keeps whose it was.
 func (t *tx) replaceGrant(h held, g grant.Grant, credential int64) error {
 	if err := t.forget(h); err != nil {
+		return err
+	}
+	if err := t.handOver(h.n, g.Identity); err != nil {
+		return err
+	}
+	if err := t.readAgain(h.n, h.about.app, t.now); err != nil {
 		return err
 	}
 	_, err := t.exec(`UPDATE grants SET epoch = ?, seq = ?, issued_at = ?, expires_at = ?, deadline_at = ?, due_at = ?,

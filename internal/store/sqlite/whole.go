@@ -29,7 +29,7 @@ const (
 	wholeOrphansQuery = `SELECT o.attempt, g.id, o.epoch, o.seq, o.sealed, o.parked_at
 		FROM connections c CROSS JOIN grants g ON g.connection_n = c.n CROSS JOIN orphans o ON o.grant_n = g.n
 		WHERE c.id BETWEEN ? AND ? ORDER BY o.attempt`
-	wholeLocationsQuery = `SELECT g.id, l.id, l.name, l.business_id, l.business_name, l.seen_at
+	wholeLocationsQuery = `SELECT ` + locationColumns + `
 		FROM connections c CROSS JOIN grants g ON g.connection_n = c.n CROSS JOIN locations l ON l.grant_n = g.n
 		WHERE c.id BETWEEN ? AND ? ORDER BY l.id`
 	wholeLinksQuery          = `SELECT ` + linkColumns + linkTables + ` WHERE c.id BETWEEN ? AND ? ORDER BY l.id`
@@ -132,7 +132,7 @@ func addOrphan(row scanner, f *whole.Filler) error {
 
 func addLocation(row scanner, f *whole.Filler) error {
 	var l grant.Location
-	err := row.Scan(&l.GrantID, &l.ID, &l.Name, &l.BusinessID, &l.BusinessName, timeColumn{&l.SeenAt})
+	err := row.Scan(locationDest(&l)...)
 	f.Location(l)
 	return err
 }

@@ -133,7 +133,9 @@ func installTests() map[string]func(*fixture) {
 			install(2, nil)
 			reaches(one)
 			install(3, []grant.Location{})
-			reaches(nil)
+			lost := one[0]
+			lost.LostAt = f.now()
+			reaches([]grant.Location{lost})
 		},
 		"the link completes and the authorization finishes": func(f *fixture) {
 			c := f.connection("k")
@@ -235,58 +237,6 @@ func installTests() map[string]func(*fixture) {
 			f.install(n)
 			equal(f, "grant", f.grant(g.ID), n)
 			equal(f, "connection", f.status(g.ConnectionID).State, grant.Connected)
-		},
-	}
-}
-
-func locationTests() map[string]func(*fixture) {
-	return map[string]func(*fixture){
-		"locations are ordered by location and grant": func(f *fixture) {
-			c := f.connection("k")
-			var want []grant.Location
-			for _, id := range []string{"grant_b", "grant_a"} {
-				g := f.newGrant(c)
-				g.ID = id
-				f.install(g)
-				f.ok(f.SetLocations(f.ctx, id, []grant.Location{
-					{GrantID: id, ID: "loc-2", Name: "Two", BusinessID: "biz", BusinessName: "Group", SeenAt: f.now()},
-					{ID: "loc-1"},
-				}))
-			}
-			for _, l := range []string{"loc-1", "loc-2"} {
-				for _, g := range []string{"grant_a", "grant_b"} {
-					loc := grant.Location{GrantID: g, ID: l}
-					if l == "loc-2" {
-						loc.Name, loc.BusinessID, loc.BusinessName, loc.SeenAt = "Two", "biz", "Group", f.now()
-					}
-					want = append(want, loc)
-				}
-			}
-			got, err := f.Locations(f.ctx, c.ID)
-			f.ok(err)
-			equal(f, "locations", got, want)
-		},
-		"setting replaces what one grant reaches": func(f *fixture) {
-			g, stays := f.connected("k"), f.connected("l")
-			f.ok(f.SetLocations(f.ctx, stays.ID, []grant.Location{{ID: "loc-9"}}))
-			f.ok(f.SetLocations(f.ctx, g.ID, []grant.Location{{ID: "loc-1"}, {ID: "loc-2"}}))
-			f.ok(f.SetLocations(f.ctx, g.ID, []grant.Location{{ID: "loc-2"}, {ID: "loc-3"}}, grant.Event{Type: grant.ConnectionLocationsChanged}))
-			got, err := f.Locations(f.ctx, g.ConnectionID)
-			f.ok(err)
-			equal(f, "locations", got, []grant.Location{{GrantID: g.ID, ID: "loc-2"}, {GrantID: g.ID, ID: "loc-3"}})
-			f.ok(f.SetLocations(f.ctx, g.ID, nil))
-			got, err = f.Locations(f.ctx, g.ConnectionID)
-			f.ok(err)
-			equal(f, "after clearing", len(got), 0)
-			got, err = f.Locations(f.ctx, stays.ConnectionID)
-			f.ok(err)
-			equal(f, "the other's", got, []grant.Location{{GrantID: stays.ID, ID: "loc-9"}})
-		},
-		"a grant that is gone is not found": func(f *fixture) {
-			mark := f.mark()
-			err := f.SetLocations(f.ctx, "grant_none", []grant.Location{{ID: "loc-1"}}, grant.Event{Type: grant.ConnectionLocationsChanged})
-			f.is(err, store.ErrNotFound)
-			equal(f, "events", f.since(mark), nil)
 		},
 	}
 }

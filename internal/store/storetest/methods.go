@@ -60,6 +60,11 @@ func (f *fixture) methods() []method {
 		{"SetLocations", func(ctx context.Context) error {
 			return f.SetLocations(ctx, g.ID, []grant.Location{{ID: "loc-1"}}, e)
 		}},
+		{"ClaimReadings", func(ctx context.Context) error {
+			_, err := f.ClaimReadings(ctx, app, 1, time.Hour)
+			return err
+		}},
+		{"SkipReading", func(ctx context.Context) error { return f.SkipReading(ctx, g.ID) }},
 		{"Replicas", func(ctx context.Context) error { _, err := f.Replicas(ctx, owner); return err }},
 		{"Redone", func(ctx context.Context) error {
 			fleet, err := f.Replicas(ctx, owner)

@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) store.Store
 		"filters":        filterTests(),
 		"install":        installTests(),
 		"locations":      locationTests(),
+		"readings":       readingTests(),
 		"claims":         claimTests(),
 		"commit":         commitTests(),
 		"settle":         settleTests(),
