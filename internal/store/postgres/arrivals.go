@@ -127,8 +127,9 @@ func (r *arrivalRows) add(t *tx, c grant.Connection, in *store.Installation) err
 	r.grants.add(c, *in)
 	about := aboutConnection(c)
 	about.grant = in.Grant.ID
-	if len(in.Locations) > 0 {
-		r.reached = append(r.reached, reach{held{Grant: grant.Grant{ID: in.Grant.ID, ConnectionID: c.ID}}, in.Locations})
+	if in.Locations != nil {
+		h := held{Grant: grant.Grant{ID: in.Grant.ID, ConnectionID: c.ID}, connection: c}
+		r.reached = append(r.reached, reach{h, in.Locations})
 	}
 	return t.emit(about, in.Events...)
 }
@@ -143,6 +144,7 @@ func (r *arrivalRows) write(t *tx) {
 	}
 	for _, l := range r.reached {
 		t.setLocations(l.held, l.locations)
+		t.readAgain(l.held, grant.ReadAgain(l.ID, t.now))
 	}
 	if len(r.silent) > 0 {
 		t.write(`SELECT pg_notify('`+channel+`', id) FROM unnest($1::text[]) AS silent (id)`, r.silent)

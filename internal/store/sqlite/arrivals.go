@@ -84,8 +84,11 @@ func (t *tx) arrive(a store.Arrival) error {
 	if err := t.consent(h.n, in.Grant); err != nil {
 		return err
 	}
-	if len(in.Locations) > 0 {
+	if in.Locations != nil {
 		if err := t.setLocations(h.n, in.Locations); err != nil {
+			return err
+		}
+		if err := t.readAgain(h.n, h.about.app, grant.ReadAgain(in.Grant.ID, t.now)); err != nil {
 			return err
 		}
 	}

@@ -217,6 +217,8 @@ func (f *fixture) everything(a store.Arrival, mark string) any {
 	f.ok(err)
 	locations, err := f.Locations(f.ctx, c.ID)
 	f.ok(err)
+	due, err := f.ClaimReadings(f.ctx, app, 1000, time.Hour)
+	f.ok(err)
 	events := f.since(mark)
 	c.ID, c.Key = "", ""
 	for i, g := range grants {
@@ -233,5 +235,5 @@ func (f *fixture) everything(a store.Arrival, mark string) any {
 		equal(f, "grant of an event", e.Grant, a.Installation.Grant.ID)
 		events[i].Connection, events[i].Ref, events[i].Grant = "", "", ""
 	}
-	return []any{c, grants, locations, events}
+	return []any{c, grants, locations, events, len(due)}
 }
