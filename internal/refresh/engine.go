@@ -24,8 +24,7 @@ type Store interface {
 	AppendEvents(ctx context.Context, events ...grant.Event) error
 	Grant(ctx context.Context, id string) (grant.Grant, error)
 	Credentials(ctx context.Context, grantID string) (grant.Grant, []byte, error)
-	ListConnections(ctx context.Context, f store.ConnectionFilter, p store.Page) ([]grant.Connection, string, error)
-	Grants(ctx context.Context, connectionID string) ([]grant.Grant, error)
+	LiveGrants(ctx context.Context, app string, p store.Page) ([]string, string, error)
 	CountConnections(ctx context.Context) ([]store.ConnectionCount, error)
 	Install(ctx context.Context, in store.Installation) error
 	Disconnect(ctx context.Context, grantID string, from grant.Version, reason grant.Reason, events ...grant.Event) error

@@ -126,21 +126,14 @@ func (e *Engine) suspendForDoubt(ctx context.Context, app string, unknown int) e
 // unknown counts the live grants of an app that are not known to be current.
 func (e *Engine) unknown(ctx context.Context, app string, current map[string]bool) (int, error) {
 	n := 0
-	f := store.ConnectionFilter{App: app, States: []grant.State{grant.Connected, grant.Degraded}}
 	for p := (store.Page{Limit: 1000}); ; {
-		connections, next, err := e.c.Store.ListConnections(ctx, f, p)
+		grants, next, err := e.c.Store.LiveGrants(ctx, app, p)
 		if err != nil {
 			return 0, err
 		}
-		for _, c := range connections {
-			grants, err := e.c.Store.Grants(ctx, c.ID)
-			if err != nil {
-				return 0, err
-			}
-			for _, g := range grants {
-				if g.Status.State.Live() && !current[g.ID] {
-					n++
-				}
+		for _, id := range grants {
+			if !current[id] {
+				n++
 			}
 		}
 		if p.Cursor = next; next == "" {

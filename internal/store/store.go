@@ -107,6 +107,10 @@ type Connections interface {
 	Grants(ctx context.Context, connectionID string) ([]grant.Grant, error)
 	// Grant returns one grant. ErrNotFound if there is none.
 	Grant(ctx context.Context, id string) (grant.Grant, error)
+	// LiveGrants returns the ids of the live grants of an app, in an order that does
+	// not change, and the cursor of the next page, "" after the last. A page costs
+	// what is on it and what is not live between.
+	LiveGrants(ctx context.Context, app string, p Page) ([]string, string, error)
 	// Credentials returns a grant and the sealed credentials of its current
 	// version, read together; nil if they were removed.
 	Credentials(ctx context.Context, grantID string) (grant.Grant, []byte, error)

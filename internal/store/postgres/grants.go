@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/grant"
@@ -78,6 +79,37 @@ func (s *Store) Grant(ctx context.Context, id string) (grant.Grant, error) {
 		return grant.Grant{}, fmt.Errorf("grant %s: %w", id, err)
 	}
 	return r.finish(), nil
+}
+
+// liveGrantsQuery walks the grants in the order of their key.
+const liveGrantsQuery = `SELECT connection_id, id FROM grants WHERE app = $1 AND state IN ('connected', 'degraded')
+		AND (connection_id, id) > ($2, $3) ORDER BY connection_id, id LIMIT $4`
+
+// LiveGrants implements [store.Connections]. A cursor is a connection's id and a
+// grant's, which have no space.
+func (s *Store) LiveGrants(ctx context.Context, app string, p store.Page) ([]string, string, error) {
+	if err := checkPage(p.Limit); err != nil {
+		return nil, "", err
+	}
+	type key struct{ connection, id string }
+	var after key
+	after.connection, after.id, _ = strings.Cut(p.Cursor, " ")
+	var keys []key
+	err := s.each(ctx, liveGrantsQuery, []any{app, after.connection, after.id, p.Limit + 1}, func(row scanner) error {
+		var k key
+		err := row.Scan(&k.connection, &k.id)
+		keys = append(keys, k)
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	keys, next := clip(keys, p.Limit, func(k key) string { return k.connection + " " + k.id })
+	var ids []string
+	for _, k := range keys {
+		ids = append(ids, k.id)
+	}
+	return ids, next, nil
 }
 
 // Credentials implements [store.Connections].

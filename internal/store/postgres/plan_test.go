@@ -121,6 +121,7 @@ func TestHotQueriesAreAnsweredFromAnIndex(t *testing.T) {
 		"connection":            {connectionByIDQuery, []string{"connections_p_pkey"}, false, "conn_1"},
 		"connection of address": {connectionByAddressQuery, []string{"addresses_pkey", "connections_p_pkey"}, false, ""},
 		"connections":           {connectionsPage, []string{"connections_p_pkey"}, false, ""},
+		"live grants":           {liveGrantsQuery, []string{"grants_p_pkey"}, false, ""},
 		"readings":              {readingsQuery, []string{"readings_p_app_due_at_idx", "grants_p_pkey"}, false, ""},
 		"count":                 {countQuery, []string{"connections_p_app_state_reason_idx"}, true, ""},
 		"events":                {followQuery, []string{"events_pkey"}, false, ""},

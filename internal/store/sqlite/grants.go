@@ -72,6 +72,29 @@ func (s *Store) Grant(ctx context.Context, id string) (grant.Grant, error) {
 	return r.finish(), nil
 }
 
+// liveGrantsQuery walks the grants in the order of their ids. An index by app would
+// be sorted anew for each page.
+const liveGrantsQuery = `SELECT id FROM grants WHERE +app = ? AND state IN ('connected', 'degraded') AND id > ? ORDER BY id LIMIT ?`
+
+// LiveGrants implements [store.Connections].
+func (s *Store) LiveGrants(ctx context.Context, app string, p store.Page) ([]string, string, error) {
+	if err := checkPage(p); err != nil {
+		return nil, "", err
+	}
+	var ids []string
+	err := s.each(ctx, liveGrantsQuery, []any{app, p.Cursor, p.Limit + 1}, func(row scanner) error {
+		var id string
+		err := row.Scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	ids, next := clip(ids, p.Limit, func(id string) string { return id })
+	return ids, next, nil
+}
+
 // Credentials implements [store.Connections].
 func (s *Store) Credentials(ctx context.Context, grantID string) (grant.Grant, []byte, error) {
 	var r grantRow

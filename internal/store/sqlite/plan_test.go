@@ -34,6 +34,7 @@ func TestHotQueriesAreAnsweredFromAnIndex(t *testing.T) {
 		"claim":                 {claimQuery, "SEARCH g USING INDEX grants_due (app=? AND due_at>? AND due_at<?)"},
 		"credentials":           {credentialsQuery, "SEARCH g USING INDEX sqlite_autoindex_grants_1 (id=?)"},
 		"grants":                {grantsQuery, "SEARCH c USING COVERING INDEX sqlite_autoindex_connections_1 (id=?)"},
+		"live grants":           {liveGrantsQuery, "SEARCH grants USING INDEX sqlite_autoindex_grants_1 (id>?)"},
 		"next reading":          {nextReadingQuery, "SEARCH readings USING COVERING INDEX readings_due (app=? AND due_at<?)"},
 		"readings":              {readingsQuery, "SEARCH r USING COVERING INDEX readings_due (app=? AND due_at<?)"},
 		"count":                 {countQuery, "SCAN connections USING COVERING INDEX connections_status"},

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/grant"
@@ -58,6 +59,44 @@ func installTests() map[string]func(*fixture) {
 				want = append(want, g.ID)
 			}
 			equal(f, "ids", want, []string{"grant_a", "grant_b", "grant_c"})
+		},
+		"live grants of an app are listed once each, in pages of any size": func(f *fixture) {
+			want := map[string]int{}
+			for i := range 12 {
+				c := f.newConnection(fmt.Sprint("k", i))
+				g := f.newGrant(c)
+				switch i % 4 {
+				case 1:
+					c.App, g.App = "o-series", "o-series"
+				case 2:
+					g.Status = grant.StatusOf(grant.Revoked, f.now())
+				case 3:
+					g.Status, g.DueAt = grant.StatusOf(grant.Network, f.now()), time.Time{}
+				}
+				f.ok(f.CreateConnection(f.ctx, c))
+				f.install(g)
+				if i%4 == 0 || i%4 == 3 {
+					want[g.ID] = 1
+				}
+			}
+			for limit := 1; limit <= 7; limit++ {
+				got := map[string]int{}
+				for p := (store.Page{Limit: limit}); ; {
+					ids, next, err := f.LiveGrants(f.ctx, app, p)
+					f.ok(err)
+					f.page(len(ids), limit, next)
+					for _, id := range ids {
+						got[id]++
+					}
+					if p.Cursor = next; next == "" {
+						break
+					}
+				}
+				equal(f, "live grants", got, want)
+			}
+			ids, next, err := f.LiveGrants(f.ctx, "nobody's", store.Page{Limit: 3})
+			f.ok(err)
+			equal(f, "of another app", len(ids)+len(next), 0)
 		},
 		"a new grant needs its connection": func(f *fixture) {
 			g := f.newGrant(f.newConnection("k"))

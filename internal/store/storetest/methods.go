@@ -55,6 +55,7 @@ func (f *fixture) methods() []method {
 		}},
 		{"Grants", func(ctx context.Context) error { _, err := f.Grants(ctx, g.ConnectionID); return err }},
 		{"Grant", func(ctx context.Context) error { _, err := f.Grant(ctx, g.ID); return err }},
+		{"LiveGrants", func(ctx context.Context) error { _, _, err := f.LiveGrants(ctx, app, page); return err }},
 		{"Credentials", func(ctx context.Context) error { _, _, err := f.Credentials(ctx, g.ID); return err }},
 		{"Locations", func(ctx context.Context) error { _, err := f.Locations(ctx, g.ConnectionID); return err }},
 		{"SetLocations", func(ctx context.Context) error {
@@ -195,6 +196,9 @@ func methodTests() map[string]func(*fixture) {
 				}
 				if _, _, err := f.ListLinks(f.ctx, store.LinkFilter{}, p); err == nil {
 					f.Errorf("ListLinks takes limit %d", limit)
+				}
+				if _, _, err := f.LiveGrants(f.ctx, app, p); err == nil {
+					f.Errorf("LiveGrants takes limit %d", limit)
 				}
 				if _, _, err := f.ListEvents(f.ctx, store.EventFilter{}, p); err == nil {
 					f.Errorf("ListEvents takes limit %d", limit)
