@@ -67,7 +67,6 @@ func (m *Manager) importTogether(ctx context.Context, list []NewConnection, out 
 		out[i].Created = true
 		if in := arrivals[n].Installation; in != nil {
 			m.issuer.Arrived(in.Grant)
-			m.explore(arrivals[n].Connection)
 		}
 	}
 	m.importAlone(ctx, list, alone, out)
