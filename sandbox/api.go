@@ -16,10 +16,12 @@ const halHost = "https://api.ikentoo.com"
 
 // apiCall is an API request with a good token.
 type apiCall struct {
-	r     *http.Request
-	token *token
-	user  User // as seen now, not when the token was issued
-	now   time.Time
+	s      *Sandbox
+	r      *http.Request
+	header http.Header // of the answer
+	token  *token
+	user   User // as seen now, not when the token was issued
+	now    time.Time
 }
 
 // apiError is an error answer of the API.
@@ -27,10 +29,11 @@ type apiError struct {
 	status    int
 	challenge string // WWW-Authenticate
 	body      any    // nil: empty
+	header    http.Header
 }
 
-// routeAPI adds the API that both generations of K-Series share.
-func (s *Sandbox) routeAPI(sr *series) {
+// routeKAPI adds the API that both generations of K-Series share.
+func (s *Sandbox) routeKAPI(sr *series) {
 	s.mux.HandleFunc("GET "+sr.root+"/f/data/businesses", s.api(sr, "financial-api", listBusinesses))
 	s.mux.HandleFunc("GET "+sr.root+"/o/op/data/businesses", s.api(sr, "orders-api", listBusinessesShort))
 	s.mux.HandleFunc("GET "+sr.root+"/f/finance/{bl}/financials/{from}/{to}", s.api(sr, "financial-api", salesV1))
@@ -43,7 +46,7 @@ func (s *Sandbox) routeAPI(sr *series) {
 // api wraps an API operation that needs a token with a scope ("": any token).
 func (s *Sandbox) api(sr *series, scope string, f func(*apiCall) (any, *apiError)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		c, refused := s.enter(sr, scope, r)
+		c, refused := s.enter(sr, scope, w.Header(), r)
 		var content any
 		if refused == nil {
 			content, refused = f(c)
@@ -51,6 +54,9 @@ func (s *Sandbox) api(sr *series, scope string, f func(*apiCall) (any, *apiError
 		if refused == nil {
 			writeJSON(w, http.StatusOK, content)
 			return
+		}
+		for name, values := range refused.header {
+			w.Header()[name] = values
 		}
 		if refused.challenge != "" {
 			w.Header().Set("WWW-Authenticate", refused.challenge)
@@ -63,52 +69,87 @@ func (s *Sandbox) api(sr *series, scope string, f func(*apiCall) (any, *apiError
 	}
 }
 
-// enter checks the token: alive, of this series, with the scope.
-func (s *Sandbox) enter(sr *series, scope string, r *http.Request) (*apiCall, *apiError) {
+// enter checks the token: alive, of this series and this host, with the scope.
+func (s *Sandbox) enter(sr *series, scope string, header http.Header, r *http.Request) (*apiCall, *apiError) {
+	s.judgeAgent(sr, r, "")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	entry := entryOf(r)
-	kind, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	value = strings.TrimSpace(value)
-	if !strings.EqualFold(kind, "Bearer") || value == "" {
-		entry.Outcome = "no token"
-		return nil, &apiError{http.StatusUnauthorized, "Bearer", map[string]any{
-			"error": "unauthorized", "error_description": "Full authentication is required to access this resource"}}
+	t, why := s.bearer(sr, r, entry)
+	if why != "" {
+		entry.Outcome = why
+		if why == expiredToken || why == revokedToken {
+			entry.Outcome = "dead token"
+		}
+		return nil, sr.unauthorized(why)
 	}
-	entry.Token = fingerprint(value)
 	now := s.now()
-	t := s.w.tokens[keyOf(value)]
-	switch {
-	case t == nil, t.refresh, t.grant.client.series != sr:
-		entry.Outcome = "unknown token"
-		return nil, badToken("Invalid access token")
-	case !t.live(now):
-		entry.ClientID, entry.Grant, entry.Outcome = t.grant.client.id, t.grant.id, "dead token"
-		return nil, badToken("Access token expired")
-	}
-	entry.ClientID, entry.Grant = t.grant.client.id, t.grant.id
 	if f := s.w.apiFault(facts{sr, t.grant.client.id, "", t.grant.email}, now); f != nil {
 		entry.Fault, entry.Outcome = f.Fault.Fault, "dead token"
-		if f.Match["body"] == "empty" {
-			return nil, &apiError{status: http.StatusUnauthorized, challenge: `Bearer error="invalid_token"`}
-		}
-		return nil, badToken("Access token expired")
+		return nil, sr.unauthorized(f.Match["body"])
 	}
-	t.firstUse()
+	t.firstUse(now)
 	user, _ := s.w.user(t.grant.email)
-	c := &apiCall{r: r, token: t, user: user, now: now}
+	c := &apiCall{s: s, r: r, header: header, token: t, user: user, now: now}
+	if sr.meter != nil {
+		if refused := sr.meter(c); refused != nil {
+			entry.Outcome = "rate limited"
+			return nil, refused
+		}
+	}
 	if scope != "" && !slices.Contains(t.scope, scope) {
 		entry.Outcome = "scope missing"
-		return nil, c.orderAndPay(http.StatusForbidden, "Forbidden", "Access Denied")
+		return nil, sr.forbidden(c)
 	}
 	entry.Outcome = "served"
 	return c, nil
 }
 
-// badToken is a 401. The vendor does not state its body; this is Spring's.
-func badToken(description string) *apiError {
-	return &apiError{http.StatusUnauthorized, `Bearer error="invalid_token"`, map[string]any{
-		"error": "invalid_token", "error_description": description}}
+// bearer finds the token of a request, or says why it is refused.
+func (s *Sandbox) bearer(sr *series, r *http.Request, entry *LogEntry) (t *token, why string) {
+	kind, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	value = strings.TrimSpace(value)
+	if !strings.EqualFold(kind, "Bearer") || value == "" {
+		return nil, noToken
+	}
+	entry.Token = fingerprint(value)
+	t = s.w.tokens[keyOf(value)]
+	if t == nil || t.refresh || t.grant.client.series != sr {
+		return nil, unknownToken
+	}
+	entry.ClientID, entry.Grant = t.grant.client.id, t.grant.id
+	user, _ := s.w.user(t.grant.email)
+	host := r.PathValue(tenantInPath)
+	switch {
+	case t.ended, t.grant.death != "", sr.tenant(user) != t.grant.tenant:
+		return nil, revokedToken
+	case !t.live(s.now()):
+		return nil, expiredToken
+	case host != "" && host != t.grant.tenant:
+		s.violate(violation{kind: "wrong_host", client: t.grant.client.id, grant: t.grant,
+			detail: "a token of " + clip(t.grant.tenant) + " was sent to " + clip(host)})
+		return nil, unknownToken
+	}
+	return t, ""
+}
+
+// unauthorizedK is K-Series' 401. The vendor does not state its body; this is
+// Spring's.
+func unauthorizedK(why string) *apiError {
+	const challenge = `Bearer error="invalid_token"`
+	spring := func(code, description string) map[string]any {
+		return map[string]any{"error": code, "error_description": description}
+	}
+	switch why {
+	case noToken:
+		return &apiError{status: http.StatusUnauthorized, challenge: "Bearer",
+			body: spring("unauthorized", "Full authentication is required to access this resource")}
+	case unknownToken:
+		return &apiError{status: http.StatusUnauthorized, challenge: challenge, body: spring("invalid_token", "Invalid access token")}
+	case "empty":
+		return &apiError{status: http.StatusUnauthorized, challenge: challenge}
+	}
+	return &apiError{status: http.StatusUnauthorized, challenge: challenge, body: spring("invalid_token", "Access token expired")}
 }
 
 // orderAndPay is the error envelope of the order and pay API.

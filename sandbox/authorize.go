@@ -3,6 +3,7 @@ package sandbox
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,9 +21,11 @@ type login struct {
 	state     string
 	nonce     string
 	challenge string
+	plain     bool // the challenge is the verifier
 	begun     time.Time
 	email     string // once somebody logged in
 	at        time.Time
+	tenant    string // what the user logged in to: an account, a retailer
 }
 
 // code is an authorization code and what it may be exchanged for.
@@ -49,30 +52,53 @@ func (s *Sandbox) authorize(sr *series, r *http.Request) reply {
 	cl := s.w.client(sr, q.Get("client_id"))
 	if cl == nil {
 		entry.Outcome = "Client not found"
-		return s.problem(http.StatusBadRequest, "Client not found.")
+		return s.refuseBrowser(sr, "invalid_client", "Client not found.")
 	}
-	if !cl.acceptsRedirect(q.Get("redirect_uri")) {
+	redirect, known := cl.redirectFor(q.Get("redirect_uri"))
+	if !known && redirect == "" && sr.redirectRegistered {
+		entry.Outcome = "registration page"
+		return s.registerPage(http.StatusOK, sr, cl, r.URL.RawQuery, "")
+	}
+	if !known {
 		entry.Outcome = "Invalid parameter: redirect_uri"
-		return s.problem(http.StatusBadRequest, "Invalid parameter: redirect_uri")
+		return s.refuseBrowser(sr, "invalid_client", "Invalid parameter: redirect_uri")
 	}
 	if q.Get("state") == "" {
 		s.violate(violation{kind: "no_state", client: cl.id, detail: "authorize request without state"})
 	}
+	if len(q.Get("state")) < sr.leastState {
+		entry.Outcome = "state is too short"
+		return s.problem(http.StatusBadRequest, fmt.Sprintf("The parameter state must have at least %d characters.", sr.leastState))
+	}
 	l := &login{
-		id: newUUID(), series: sr, client: cl, redirect: q.Get("redirect_uri"), state: q.Get("state"),
+		id: newUUID(), series: sr, client: cl, redirect: redirect, state: q.Get("state"),
 		scope: unique(strings.Fields(q.Get("scope"))), nonce: q.Get("nonce"), begun: s.now(),
 	}
 	if code, desc := checkAuthorize(l, q); code != "" {
 		entry.Outcome = code
+		if sr.errorsShown {
+			return s.refuseBrowser(sr, code, desc)
+		}
 		return s.sendBack(l, r, url.Values{"error": {code}, "error_description": {desc}})
 	}
 	if sr.pkce {
-		l.challenge = q.Get("code_challenge")
+		l.challenge, l.plain = q.Get("code_challenge"), q.Get("code_challenge") != "" && q.Get("code_challenge_method") != "S256"
 	}
 	s.w.sweepLogins(s.now())
 	s.w.logins[l.id] = l
 	entry.Outcome = "login page"
 	return s.loginPage(http.StatusOK, l, "")
+}
+
+// refuseBrowser is an error that is not sent on the redirect: a page, or JSON
+// where the series answers that.
+func (s *Sandbox) refuseBrowser(sr *series, code, text string) reply {
+	if !sr.errorsShown {
+		return s.problem(http.StatusBadRequest, text)
+	}
+	return func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusBadRequest, map[string]any{"error": code, "error_description": text})
+	}
 }
 
 // checkAuthorize returns the error for the redirect, or "".
@@ -84,13 +110,26 @@ func checkAuthorize(l *login, q url.Values) (code, description string) {
 	default:
 		return "unsupported_response_type", "Invalid parameter: response_type"
 	}
+	if len(l.scope) == 0 && l.series.scopeMissing != "" {
+		return l.series.scopeMissing, "The parameter scope is missing"
+	}
 	for _, sc := range l.scope {
-		if !slices.Contains(l.client.scopes, sc) {
+		if !l.client.allows(sc) {
 			return "invalid_scope", "Invalid scopes: " + clip(strings.Join(l.scope, " "))
 		}
 	}
 	challenge, method := q.Get("code_challenge"), q.Get("code_challenge_method")
-	if !l.series.pkce || challenge == "" && method == "" {
+	switch {
+	case !l.series.pkce:
+		return "", ""
+	case challenge == "" && l.client.public:
+		return "invalid_request", "Missing parameter: code_challenge"
+	case challenge == "" && method == "":
+		return "", ""
+	case l.series.plainPKCE && (method == "plain" || method == ""):
+		if !validVerifier(challenge) {
+			return "invalid_request", "Invalid parameter: code_challenge"
+		}
 		return "", ""
 	}
 	if method != "S256" {
@@ -102,6 +141,12 @@ func checkAuthorize(l *login, q url.Values) (code, description string) {
 	return "", ""
 }
 
+// validVerifier: 43 to 128 characters of [A-Za-z0-9_-] (RFC 7636 section 4.1,
+// without the dot and the tilde).
+func validVerifier(s string) bool {
+	return len(s) >= 43 && len(s) <= 128 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") == ""
+}
+
 // login checks a user's password.
 func (s *Sandbox) login(sr *series, r *http.Request) reply {
 	l := s.openLogin(sr, r)
@@ -110,12 +155,15 @@ func (s *Sandbox) login(sr *series, r *http.Request) reply {
 	}
 	entry := entryOf(r)
 	u, ok := s.w.user(r.PostForm.Get("username"))
+	if ok {
+		_, ok = sr.reach(u)
+	}
 	if !ok || u.Password != r.PostForm.Get("password") {
 		entry.Outcome = "Invalid username or password"
 		return s.loginPage(http.StatusOK, l, "Invalid username or password.")
 	}
 	entry.Outcome = "logged in"
-	l.email, l.at = u.Email, s.now()
+	l.email, l.at, l.tenant = u.Email, s.now(), sr.tenant(u)
 	return redirectTo(s.base(r) + sr.root + sr.consentPath + "?" + url.Values{"session_code": {l.id}}.Encode())
 }
 
@@ -140,6 +188,10 @@ func (s *Sandbox) consent(sr *series, r *http.Request) reply {
 		entryOf(r).Outcome = "access_denied"
 		return s.sendBack(l, r, url.Values{"error": {"access_denied"}, "error_description": {"User denied access"}})
 	}
+	if s.w.storesFull(l.client, l.tenant) {
+		entryOf(r).Outcome = "too many stores"
+		return s.sendBack(l, r, url.Values{"error": {"access_denied"}, "error_description": {storesFullText}})
+	}
 	entryOf(r).Outcome = "code"
 	session := newUUID()
 	value := sr.newCode(session)
@@ -148,6 +200,9 @@ func (s *Sandbox) consent(sr *series, r *http.Request) reply {
 	back := url.Values{"code": {value}}
 	if sr.issuerPath != "" {
 		back.Set("session_state", session)
+	}
+	if sr.callback != nil {
+		sr.callback(l, back)
 	}
 	return s.sendBack(l, r, back)
 }

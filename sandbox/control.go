@@ -163,7 +163,7 @@ func (s *Sandbox) controlFault(_ *http.Request, body []byte) (any, error) {
 	if app == "" {
 		app = in.ClientID
 	}
-	a, err := s.addFault(Fault{App: app, Fault: in.Fault, Times: in.Times, For: lasts, Match: in.Match})
+	a, err := s.addFault(Fault{App: app, Fault: in.Fault, Times: in.Times, For: lasts, Match: in.Match}, in.ClientID != "")
 	if err != nil {
 		return nil, err
 	}
@@ -195,73 +195,6 @@ func (s *Sandbox) controlLog(r *http.Request, _ []byte) (any, error) {
 	return map[string]any{"data": entries}, nil
 }
 
-// controlClient registers a client or changes one; absent fields stay as they
-// are.
-func (s *Sandbox) controlClient(_ *http.Request, body []byte) (any, error) {
-	var in struct {
-		ClientID     string   `json:"client_id"`
-		ClientSecret string   `json:"client_secret"`
-		RedirectURIs []string `json:"redirect_uris"`
-		Scopes       []string `json:"scopes"`
-		Rotation     string   `json:"rotation"`
-		Window       string   `json:"window"`
-	}
-	if err := decode(body, &in); err != nil {
-		return nil, err
-	}
-	policy := rotation("")
-	if in.Rotation != "" {
-		var err error
-		if policy, err = parseRotation(in.Rotation); err != nil {
-			return nil, err
-		}
-	}
-	window, err := optionalDuration("window", in.Window)
-	if err != nil {
-		return nil, err
-	}
-	for i, uri := range in.RedirectURIs {
-		if !validRedirect(uri) {
-			return nil, fmt.Errorf("redirect_uris[%d]: %q is neither https nor http to this machine", i, clip(uri))
-		}
-	}
-	for i, sc := range in.Scopes {
-		if sc == "" || strings.ContainsAny(sc, " \t\r\n") {
-			return nil, fmt.Errorf("scopes[%d]: %q is not one scope", i, clip(sc))
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.clientByID(in.ClientID)
-	if c == nil {
-		return nil, fmt.Errorf("client_id: %q belongs to no series; K-Series V2 ids begin with devp-v2-, V1 ids with devp-", clip(in.ClientID))
-	}
-	if in.ClientSecret != "" {
-		c.secret = in.ClientSecret
-	}
-	if in.RedirectURIs != nil {
-		c.redirects = in.RedirectURIs
-	}
-	if in.Scopes != nil {
-		c.scopes = unique(in.Scopes)
-	}
-	if policy != "" {
-		c.rotation, c.window = policy, window
-	} else if window > 0 {
-		c.window = window
-	}
-	return viewClient(c), nil
-}
-
-func (s *Sandbox) clientByID(id string) *client {
-	for _, sr := range s.series {
-		if c := s.w.client(sr, id); c != nil {
-			return c
-		}
-	}
-	return nil
-}
-
 func (s *Sandbox) controlUser(_ *http.Request, body []byte) (any, error) {
 	var u User
 	if err := decode(body, &u); err != nil {
@@ -282,6 +215,12 @@ func (s *Sandbox) controlUser(_ *http.Request, body []byte) (any, error) {
 				return nil, fmt.Errorf("businesses[%d].locations[%d].id: must be positive", i, j)
 			}
 		}
+	}
+	if err := u.Account.check(); err != nil {
+		return nil, err
+	}
+	if err := u.Retailer.check(); err != nil {
+		return nil, err
 	}
 	s.AddUser(u)
 	return viewUser(u), nil

@@ -55,7 +55,7 @@ func TestBadControlInputNamesTheField(t *testing.T) {
 		{"/faults", `{}`, `fault: `},
 		{"/faults", `{"fault":"slow","times":-1}`, `times: `},
 		{"/faults", `{"fault":"slow","for":"x"}`, `for: `},
-		{"/faults", `{"fault":"slow","app":"r-series"}`, `app: "r-series" is no client id`},
+		{"/faults", `{"fault":"slow","app":"l-series"}`, `app: "l-series" is no client id`},
 		{"/faults", `{"fault":"slow","app":"devp-a","client_id":"devp-b"}`, `client_id: differs from app`},
 		{"/faults", `{"fault":"slow","match":{"delay":"x"}}`, `match.delay: `},
 		{"/faults", `{"fault":"status_500","match":{"delay":"1s"}}`, `match.delay: only for slow`},

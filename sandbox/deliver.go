@@ -49,7 +49,12 @@ func (s *Sandbox) deliver(w http.ResponseWriter, c *call, a answer) {
 	if a.err != nil {
 		status = a.err.status
 		content = map[string]any{"error": a.err.code, "error_description": a.err.description}
-		if status == http.StatusUnauthorized {
+		if c.series.hint != nil {
+			if hint := c.series.hint(c, a.err); hint != "" {
+				content["hint"] = hint
+			}
+		}
+		if status == http.StatusUnauthorized && c.series.basic {
 			h.Set("WWW-Authenticate", `Basic realm="`+c.series.name+`"`)
 		}
 	} else {

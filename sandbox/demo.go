@@ -6,7 +6,9 @@ type User struct {
 	Email      string     `json:"email"`
 	Password   string     `json:"password"`
 	Name       string     `json:"name"`
-	Businesses []Business `json:"businesses"`
+	Businesses []Business `json:"businesses"`         // K-Series
+	Account    *Account   `json:"account,omitempty"`  // R-Series; nil cannot log in there
+	Retailer   *Retailer  `json:"retailer,omitempty"` // X-Series; nil cannot log in there
 }
 
 // Business is a company with the locations of it that one user sees.
@@ -41,7 +43,7 @@ func DemoUsers() []User {
 	harbour := func(seen ...Location) Business {
 		return Business{310004455667788, "Harbour Group", "EUR", seen}
 	}
-	return []User{
+	return append([]User{
 		demoUser("anna@cafe-nord.example", "Anna Peeters",
 			single(310001000000100, "Café Nord", "EUR", "BE", "Europe/Brussels")),
 		demoUser("olivia@harbour-group.example", "Olivia Janssens", harbour(quay, lighthouse, pier)),
@@ -67,6 +69,31 @@ func DemoUsers() []User {
 		demoUser("noah@cafe-nowhere.example", "Noah Empty"), // sees nothing
 		demoUser("phil@cafe-groundhog.example", "Phil Connors", Business{310009900000900, "Café Groundhog", "USD", []Location{
 			{groundhogLocation, "Café Groundhog", "US", "America/New_York"},
+		}}),
+	}, retailUsers()...)
+}
+
+// retailUsers are those of R-Series and X-Series.
+func retailUsers() []User {
+	const oslo = "Europe/Oslo"
+	centre, harbour := Shop{ID: 1, Name: "Velo Nord Centre", Timezone: oslo}, Shop{ID: 2, Name: "Velo Nord Harbour", Timezone: oslo}
+	airport, closed := Shop{ID: 3, Name: "Velo Nord Airport", Timezone: oslo}, Shop{ID: 4, Name: "Velo Nord Old Mill", Timezone: oslo, Archived: true}
+	employee := func(email, name string, account Account) User {
+		return User{Email: email, Password: demoPassword, Name: name, Account: &account}
+	}
+	seller := func(email, name string, retailer Retailer) User {
+		return User{Email: email, Password: demoPassword, Name: name, Retailer: &retailer}
+	}
+	return []User{
+		employee("ingrid@velo-nord.example", "Ingrid Dahl", Account{90210, "Velo Nord", []Shop{centre, harbour, airport, closed}}),
+		employee("jonas@velo-nord.example", "Jonas Berg", Account{90210, "Velo Nord", []Shop{harbour}}), // the same account
+		employee("pedro@pedal-shop.example", "Pedro Alves", Account{90311, "Pedal Shop", []Shop{{ID: 1, Name: "Pedal Shop", Timezone: "Europe/Lisbon"}}}),
+		employee("nora@net-only.example", "Nora Lind", Account{ID: 90412, Name: "Net Only"}), // no shop
+		seller("sara@fjord-wear.example", "Sara Holm", Retailer{"fjordwear", "Fjord Wear", "NOK", "NO", oslo, []Outlet{
+			{Name: "Fjord Wear Oslo"}, {Name: "Fjord Wear Bergen"}, {Name: "Fjord Wear Tromsø"}, {Name: "Fjord Wear Moss", Deleted: true},
+		}}),
+		seller("tom@corner-books.example", "Tom Baker", Retailer{"cornerbooks", "Corner Books", "GBP", "GB", "Europe/London", []Outlet{
+			{Name: "Corner Books"},
 		}}),
 	}
 }

@@ -31,10 +31,13 @@ import (
 //	expires_in_float    expires_in is 1499.5
 //	scope_shrink        one scope is missing: Match["scope"], or the last API scope
 //	same_token          a refresh answers the pair there is already
-//	api_401             the API refuses valid tokens; Match["body"] is spring (default) or empty
+//	api_401             the API refuses valid tokens; Match["body"] is, for K-Series, spring (default)
+//	                    or empty; for R-Series expired (default), revoked, merchantos or empty; for
+//	                    X-Series anything or empty
 type Fault struct {
-	// App is a client id, a series (lightspeed-k, lightspeed-k-v1) or a family of
-	// them (k-series); "" means every client.
+	// App is a client id, a series (lightspeed-k, lightspeed-k-v1, lightspeed-r,
+	// lightspeed-x) or a family of them (k-series, r-series, x-series); "" means
+	// every client.
 	App string
 	// Fault is one of the names above.
 	Fault string
@@ -114,8 +117,10 @@ func (f Fault) checkMatch(key, value string) error {
 			return fmt.Errorf("match.retry_after: %q is not a number of seconds up to 86400", clip(value))
 		}
 	case "body":
-		if value != "spring" && value != "empty" {
-			return fmt.Errorf("match.body: %q is neither spring nor empty", clip(value))
+		switch value {
+		case "spring", "empty", expiredToken, revokedToken, "merchantos":
+		default:
+			return fmt.Errorf("match.body: %q is none of spring, empty, expired, revoked and merchantos", clip(value))
 		}
 	case "email", "scope":
 	default:
@@ -135,19 +140,20 @@ type activeFault struct {
 // Fault adds a fault. One that names no known fault or holds a wrong setting is
 // logged and not added.
 func (s *Sandbox) Fault(f Fault) {
-	if _, err := s.addFault(f); err != nil {
+	if _, err := s.addFault(f, false); err != nil {
 		s.log.Error("fault not added", "err", err)
 	}
 }
 
-func (s *Sandbox) addFault(f Fault) (activeFault, error) {
+// addFault adds a fault. A client that was not seen yet is believed if isClient.
+func (s *Sandbox) addFault(f Fault, isClient bool) (activeFault, error) {
 	if err := f.check(); err != nil {
 		return activeFault{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.knowsApp(f.App) {
-		return activeFault{}, fmt.Errorf("app: %q is no client id, series or family; K-Series is k-series, its client ids begin with devp-", clip(f.App))
+	if !s.knowsApp(f.App) && (!isClient || !notOfK(f.App)) {
+		return activeFault{}, fmt.Errorf("app: %q is no client id that was seen, series or family; those are k-series, r-series and x-series, and client ids of K-Series begin with devp-", clip(f.App))
 	}
 	f.Match = maps.Clone(f.Match)
 	a := &activeFault{Fault: f, left: f.Times}
@@ -166,8 +172,8 @@ func (s *Sandbox) addFault(f Fault) (activeFault, error) {
 }
 
 func (s *Sandbox) knowsApp(app string) bool {
-	return app == "" || s.w.clients[app] != nil || slices.ContainsFunc(s.series, func(sr *series) bool {
-		return sr.name == app || sr.family == app || sr.owns(app)
+	return app == "" || slices.ContainsFunc(s.series, func(sr *series) bool {
+		return sr.name == app || sr.family == app || sr.idTells && sr.owns(app) || s.w.clients[clientKey{sr.name, app}] != nil
 	})
 }
 

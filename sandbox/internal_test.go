@@ -137,7 +137,7 @@ func TestBasicCredentialsMayBeEncodedOrNot(t *testing.T) {
 		}
 		r.SetBasicAuth("id", sent)
 		var req tokenRequest
-		if readBasic(&req, r); req.secret != want || !req.hasBasic {
+		if readBasic(&req, r); req.secret != want || !req.hasCredentials {
 			t.Errorf("secret %q reads as %q, want %q", sent, req.secret, want)
 		}
 	}

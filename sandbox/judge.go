@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -14,11 +15,15 @@ type Report struct {
 	//	no_state              authorize request without state
 	//	token_in_query        a token or secret in a URL (V1's documented ones excepted)
 	//	code_reused           an authorization code sent twice
+	//	wrong_host            X-Series: a code or token sent to another retailer's host
+	//	too_many_refreshes    R-Series: more than five refreshes of one grant in a minute
+	//	no_user_agent         X-Series: a request that does not say who sends it
 	Violations []Finding `json:"violations"`
 	// Notes are not mistakes, but worth knowing:
 	//
 	//	early_refresh         the access token had more than half its life left
 	//	refresh_token_resent  sent again while the rotation policy still took it
+	//	rate_limited          a request beyond the limit of an API or token endpoint
 	Notes []Finding `json:"notes"`
 	// Exchanges and Refreshes count codes and refresh tokens that were honoured.
 	Exchanges int `json:"exchanges"`
@@ -201,6 +206,22 @@ func (s *Sandbox) judgeQuery(r *http.Request, entry *LogEntry) {
 			s.violate(found)
 		}
 	}
+}
+
+// judgeAgent notices requests that do not say who sends them, where they must.
+func (s *Sandbox) judgeAgent(sr *series, r *http.Request, client string) {
+	if !sr.agent || r.UserAgent() != "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if client == "" {
+		_, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		if t := s.w.tokens[keyOf(strings.TrimSpace(value))]; t != nil {
+			client = t.grant.client.id
+		}
+	}
+	s.violate(violation{kind: "no_user_agent", client: clip(client), detail: r.Method + " " + clip(r.URL.Path) + " without a User-Agent"})
 }
 
 func secretParameter(name string) bool {

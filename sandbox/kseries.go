@@ -16,7 +16,7 @@ const realm = "/realms/k-series"
 // kSeriesV2 is K-Series behind its Keycloak realm.
 func (s *Sandbox) kSeriesV2() *series {
 	const protocol = realm + "/protocol/openid-connect"
-	return &series{
+	return s.kAPI(&series{
 		name:           "lightspeed-k",
 		family:         "k-series",
 		title:          "Lightspeed K-Series (V2)",
@@ -45,16 +45,78 @@ func (s *Sandbox) kSeriesV2() *series {
 			unknownToken:   oauthError{http.StatusBadRequest, "invalid_grant", "Invalid refresh token"},
 			foreignToken:   oauthError{http.StatusBadRequest, "invalid_grant", "Invalid refresh token. Token client and authorized client don't match"},
 			noRefreshToken: oauthError{http.StatusBadRequest, "invalid_request", "No refresh token"},
+			noGrantType:    noGrantType(),
 			badGrantType:   oauthError{http.StatusBadRequest, "unauthorized_client", "Client not allowed for direct access grants"},
 		},
 		routes: func(sr *series) {
 			s.mux.HandleFunc("GET "+sr.root+realm+"/.well-known/openid-configuration", s.discovery(sr))
 			s.mux.HandleFunc("GET "+sr.root+protocol+"/certs", certs)
 			s.mux.HandleFunc(sr.root+"/realms/", s.nothingHere)
-			s.mux.HandleFunc("POST "+sr.root+protocol+"/revoke", s.endGrant(sr, "token", http.StatusOK))
-			s.mux.HandleFunc("POST "+sr.root+protocol+"/logout", s.endGrant(sr, "refresh_token", http.StatusNoContent))
+			s.mux.HandleFunc("POST "+sr.root+protocol+"/revoke", s.endGrant(sr, func(r tokenRequest) string { return r.token }, http.StatusOK))
+			s.mux.HandleFunc("POST "+sr.root+protocol+"/logout", s.endGrant(sr, func(r tokenRequest) string { return r.refreshToken }, http.StatusNoContent))
+			s.routeKAPI(sr)
 		},
+	})
+}
+
+// kAPI fills in what both generations of K-Series share.
+func (s *Sandbox) kAPI(sr *series) *series {
+	sr.basic, sr.idTells = true, true
+	sr.texts.noCode = sr.texts.badCode
+	sr.rotation = familyKill
+	sr.scopes = []string{
+		"orders-api", "financial-api", "items", "propertymanagement", "id-cards", "staff-api",
+		"reservations-api", "offline_access", "openid", "profile", "email",
 	}
+	sr.describe = describeK
+	sr.reach = reachK
+	sr.tenant = func(User) string { return "" }
+	sr.unauthorized = unauthorizedK
+	sr.forbidden = func(c *apiCall) *apiError { return c.orderAndPay(http.StatusForbidden, "Forbidden", "Access Denied") }
+	return sr
+}
+
+// reachK: whoever has something elsewhere only cannot log in here.
+func reachK(u User) ([]place, bool) {
+	var out []place
+	for _, b := range u.Businesses {
+		p := place{Name: b.Name}
+		for _, l := range b.Locations {
+			p.Locations = append(p.Locations, l.Name)
+		}
+		out = append(out, p)
+	}
+	return out, len(out) > 0 || u.Account == nil && u.Retailer == nil
+}
+
+// noGrantType is what both generations answer to a request without one.
+func noGrantType() oauthError {
+	return oauthError{http.StatusBadRequest, "invalid_request", "Missing form parameter: grant_type"}
+}
+
+// describeK says what a scope of K-Series allows.
+func describeK(scope string) string {
+	switch {
+	case scope == "orders-api":
+		return "see businesses, floors and menus, place orders and payments"
+	case scope == "financial-api":
+		return "read sales"
+	case scope == "items":
+		return "read and change items"
+	case scope == "propertymanagement":
+		return "charge to rooms"
+	case scope == "id-cards":
+		return "use identification cards"
+	case scope == "staff-api":
+		return "read and change staff"
+	case scope == "offline_access":
+		return "stay connected while you are away"
+	case scope == "openid", scope == "profile", scope == "email":
+		return "know who you are"
+	case strings.HasPrefix(scope, "reservation"):
+		return "read and change reservations"
+	}
+	return ""
 }
 
 // readFormTokenRequest reads a form body; the URL's query does not count.
@@ -94,6 +156,8 @@ func readParameters(req *tokenRequest, form url.Values) {
 			req.refreshToken = values[0]
 		case "scope":
 			req.scope = values[0]
+		case "token":
+			req.token = values[0]
 		}
 	}
 }
@@ -105,7 +169,7 @@ func readBasic(req *tokenRequest, r *http.Request) {
 	if !ok {
 		return
 	}
-	req.hasBasic = true
+	req.hasCredentials = true
 	req.clientID, req.secret = unescape(id), unescape(secret)
 }
 
@@ -202,7 +266,7 @@ func (s *Sandbox) discovery(sr *series) http.HandlerFunc {
 			"id_token_signing_alg_values_supported":          []string{"RS256"},
 			"token_endpoint_auth_methods_supported":          []string{"client_secret_basic"},
 			"code_challenge_methods_supported":               []string{"S256"},
-			"scopes_supported":                               defaultScopes(),
+			"scopes_supported":                               sr.scopes,
 			"authorization_response_iss_parameter_supported": true,
 		})
 	}

@@ -11,7 +11,7 @@ import (
 // kSeriesV1 is K-Series with its first authorization server, which shares the
 // API's host and takes the grant's parameters in the URL query.
 func (s *Sandbox) kSeriesV1() *series {
-	return &series{
+	return s.kAPI(&series{
 		name:          "lightspeed-k-v1",
 		family:        "k-series",
 		title:         "Lightspeed K-Series (V1)",
@@ -45,13 +45,15 @@ func (s *Sandbox) kSeriesV1() *series {
 			unknownToken:   oauthError{http.StatusBadRequest, "invalid_grant", "Invalid refresh token"},
 			foreignToken:   oauthError{http.StatusBadRequest, "invalid_grant", "Wrong client for this refresh token"},
 			noRefreshToken: oauthError{http.StatusBadRequest, "invalid_grant", "Invalid refresh token"},
+			noGrantType:    noGrantType(),
 			badGrantType:   oauthError{http.StatusBadRequest, "unsupported_grant_type", "Unsupported grant type"},
 		},
 		routes: func(sr *series) {
 			s.mux.HandleFunc(sr.root+"/oauth/", s.nothingHere)
 			s.mux.HandleFunc("GET "+sr.root+"/oauth/userinfo", s.api(sr, "", userInfo))
+			s.routeKAPI(sr)
 		},
-	}
+	})
 }
 
 // readQueryTokenRequest reads the URL query and refuses the same parameters in

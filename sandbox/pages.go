@@ -6,7 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -45,12 +45,14 @@ type view struct {
 	Title  string
 	Text   string
 	Action string
-	Users  []User
-	Client string
-	Email  string
-	Scopes []scopeText
-	Series []seriesLine
-	Now    string
+	People []person
+	// Redirect is the suggestion of the registration page.
+	Redirect string
+	Client   string
+	Email    string
+	Scopes   []scopeText
+	Series   []seriesLine
+	Now      string
 }
 
 func (s *Sandbox) render(status int, name string, v view) reply {
@@ -91,21 +93,39 @@ func (s *Sandbox) loginPage(status int, l *login, problem string) reply {
 		Text:   problem,
 		Action: l.series.root + l.series.loginPath + "?" + url.Values{"session_code": {l.id}, "client_id": {l.client.id}}.Encode(),
 		Client: l.client.id,
-		Users:  s.w.easyUsers(),
+		People: s.w.people(l.series),
 	})
 }
 
-// easyUsers are those with the demo password, who get a button each.
-func (w *world) easyUsers() []User {
-	var out []User
+// person is somebody who can log in to a series, and what they see there.
+type person struct {
+	Email, Name, Password string
+	Places                []place
+}
+
+// people are those with the demo password, who get a button each.
+func (w *world) people(sr *series) []person {
+	var out []person
 	for _, u := range w.users {
-		if u.Password == demoPassword {
-			out = append(out, u)
+		if places, ok := sr.reach(u); ok && u.Password == demoPassword {
+			out = append(out, person{u.Email, u.Name, u.Password, places})
 		}
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Email < out[j].Email })
+	slices.SortFunc(out, func(a, b person) int { return strings.Compare(a.Email, b.Email) })
 	const most = 30
 	return out[:min(len(out), most)]
+}
+
+// registerPage asks for the redirect URI that a client is registered with, where
+// requests do not name it.
+func (s *Sandbox) registerPage(status int, sr *series, cl *client, query, problem string) reply {
+	return s.render(status, "register.html", view{
+		Title:    "Register " + cl.id,
+		Text:     problem,
+		Action:   sr.root + sr.registerPath + "?" + query,
+		Client:   cl.id,
+		Redirect: "http://127.0.0.1:8420/oauth/callback/" + sr.family,
+	})
 }
 
 func (s *Sandbox) consentPage(l *login) reply {
@@ -116,48 +136,30 @@ func (s *Sandbox) consentPage(l *login) reply {
 		Email:  l.email,
 	}
 	for _, sc := range l.scope {
-		v.Scopes = append(v.Scopes, scopeText{sc, describeScope(sc)})
+		text := l.series.describe(sc)
+		if text == "" {
+			text = "use " + sc
+		}
+		v.Scopes = append(v.Scopes, scopeText{sc, text})
 	}
 	return s.render(http.StatusOK, "consent.html", v)
 }
 
 // seriesLine is a series on the landing page.
-type seriesLine struct{ Title, Root string }
+type seriesLine struct {
+	Title, Name, Root, Authorize, Token string
+	People                              []person
+}
 
 type scopeText struct{ Name, Text string }
 
-// describeScope says what a scope of K-Series allows.
-func describeScope(scope string) string {
-	switch {
-	case scope == "orders-api":
-		return "see businesses, floors and menus, place orders and payments"
-	case scope == "financial-api":
-		return "read sales"
-	case scope == "items":
-		return "read and change items"
-	case scope == "propertymanagement":
-		return "charge to rooms"
-	case scope == "id-cards":
-		return "use identification cards"
-	case scope == "staff-api":
-		return "read and change staff"
-	case scope == "offline_access":
-		return "stay connected while you are away"
-	case scope == "openid", scope == "profile", scope == "email":
-		return "know who you are"
-	case strings.HasPrefix(scope, "reservation"):
-		return "read and change reservations"
-	}
-	return "use " + scope
-}
-
 func (s *Sandbox) landing(w http.ResponseWriter, r *http.Request) {
 	v := view{Title: "Lightspeed, on this machine"}
-	for _, sr := range s.series {
-		v.Series = append(v.Series, seriesLine{sr.title, sr.root})
-	}
 	s.mu.Lock()
-	v.Users, v.Now = s.w.easyUsers(), s.now().UTC().Format("2 January 2006 15:04:05 UTC")
+	for _, sr := range s.series {
+		v.Series = append(v.Series, seriesLine{sr.title, sr.name, sr.root, sr.root + sr.authorizePath, sr.root + sr.tokenPath, s.w.people(sr)})
+	}
+	v.Now = s.now().UTC().Format("2 January 2006 15:04:05 UTC")
 	s.mu.Unlock()
 	s.render(http.StatusOK, "landing.html", v)(w, r)
 }

@@ -5,12 +5,11 @@ import "net/http"
 // endGrant is the revocation endpoint (RFC 7009) and the back-channel logout
 // of Keycloak: a refresh token ends its grant, an access token only itself. A
 // token nobody knows is no error.
-func (s *Sandbox) endGrant(sr *series, parameter string, done int) http.HandlerFunc {
+func (s *Sandbox) endGrant(sr *series, which func(tokenRequest) string, done int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		req := sr.readToken(w, r)
-		value := r.PostForm.Get(parameter)
-		refused := s.end(sr, req, value, entryOf(r))
+		refused := s.end(sr, req, which(req), entryOf(r))
 		if refused != nil {
 			writeJSON(w, refused.status, map[string]any{"error": refused.code, "error_description": refused.description})
 			return
@@ -27,7 +26,7 @@ func (s *Sandbox) end(sr *series, req tokenRequest, value string, entry *LogEntr
 	switch {
 	case req.err != nil:
 		return req.err
-	case cl == nil || !req.hasBasic || !cl.acceptsSecret(req.secret):
+	case cl == nil || !req.hasCredentials || !cl.acceptsSecret(req.secret):
 		return &sr.texts.badClient
 	case value == "":
 		return &oauthError{http.StatusBadRequest, "invalid_request", "Token not provided"}
@@ -45,7 +44,7 @@ func (s *Sandbox) end(sr *series, req tokenRequest, value string, entry *LogEntr
 		t.grant.kill(deathLogout, s.now())
 		entry.Outcome = "grant ended"
 	default:
-		t.expires = s.now()
+		t.end(s.now())
 		entry.Outcome = "access token ended"
 	}
 	return nil

@@ -34,9 +34,9 @@ func parseRotation(s string) (rotation, error) {
 }
 
 // acceptsAgain reports whether t, which was used before, may be used once more.
-func (c *client) acceptsAgain(t *token, now time.Time) bool {
-	window := c.window
-	switch c.rotation {
+func (g *grant) acceptsAgain(t *token, now time.Time) bool {
+	window := g.client.window
+	switch g.rotation() {
 	case static:
 		return true
 	case lenient:
@@ -75,19 +75,54 @@ type token struct {
 	hiddenBy string    // the fault that kept the answer to its use from arriving
 	retired  bool      // what it was exchanged for was used (retire_on_use)
 	from     *token    // the refresh token it was exchanged for, until that is retired
+	mate     *token    // the access token a refresh token came with
+	ended    bool      // an access token that did not live out its time
 }
 
 func (t *token) live(now time.Time) bool {
 	return t.grant.death == "" && now.Before(t.expires)
 }
 
-// firstUse retires the refresh tokens behind t.
-func (t *token) firstUse() {
+// outlives reports whether t, which may be nil, is live until then.
+func (t *token) outlives(then time.Time) bool { return t != nil && t.live(then) }
+
+// end ends an access token before its time.
+func (t *token) end(now time.Time) {
+	if now.Before(t.expires) {
+		t.ended, t.expires = true, now
+	}
+}
+
+// firstUse retires the refresh tokens behind t and, where the series retires
+// pairs, the access tokens that came with them.
+func (t *token) firstUse(now time.Time) {
+	if t.from == nil {
+		return
+	}
 	for p := t.from; p != nil; {
 		p.retired = true
 		p, p.from = p.from, nil
 	}
 	t.from = nil
+	if !t.grant.client.series.oldAccessRetires {
+		return
+	}
+	newest := t
+	if t.refresh {
+		newest = t.mate
+	}
+	t.grant.endAccess(now, newest)
+}
+
+// endAccess ends the access tokens issued before newest, all of them if that is
+// nil.
+func (g *grant) endAccess(now time.Time, newest *token) {
+	for _, t := range g.issued {
+		if t == newest {
+			return
+		}
+		t.end(now)
+	}
 }
 
 // keptSpent is how many used refresh tokens of one grant are remembered.
@@ -130,7 +165,13 @@ func (w *world) forgetExpired(g *grant, now time.Time) {
 
 func (w *world) codeLife(sr *series) time.Duration { return first(w.life.code, sr.code) }
 
-func (w *world) accessLife(sr *series) time.Duration { return first(w.life.access, sr.access) }
+// accessLife is how long access tokens live; g is nil for those of no grant yet.
+func (w *world) accessLife(sr *series, g *grant) time.Duration {
+	if g != nil && g.old {
+		return first(w.life.access, oldServerAccess)
+	}
+	return first(w.life.access, sr.access)
+}
 
 func (w *world) refreshLife(sr *series, offline bool) time.Duration {
 	if offline {

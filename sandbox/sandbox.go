@@ -57,7 +57,7 @@ func New(cfg Config) *Sandbox {
 		mux:   http.NewServeMux(),
 		pages: parsePages(),
 	}
-	s.series = []*series{s.kSeriesV2(), s.kSeriesV1()}
+	s.series = []*series{s.kSeriesV2(), s.kSeriesV1(), s.rSeries(), s.xSeries()}
 	s.w = newWorld(cfg)
 	s.mux.HandleFunc("GET /{$}", s.landing)
 	s.mux.HandleFunc("/", s.nothingHere)

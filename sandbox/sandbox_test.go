@@ -34,6 +34,8 @@ type bench struct {
 
 	clientID, authorize, token, api string
 	inQuery                         bool // V1
+	inBody                          bool // R and X: client id and secret
+	scope                           string
 }
 
 func start(t *testing.T, cfg sandbox.Config) *bench {
@@ -58,6 +60,7 @@ func start(t *testing.T, cfg sandbox.Config) *bench {
 	}}
 	return &bench{
 		t: t, sb: sb, url: srv.URL, http: client,
+		scope:    "financial-api orders-api offline_access",
 		clientID: v2ClientID, authorize: srv.URL + v2Root + "/auth", token: srv.URL + v2Root + "/token", api: srv.URL + "/k",
 	}
 }
@@ -72,7 +75,7 @@ func startV1(t *testing.T, cfg sandbox.Config) *bench {
 func (b *bench) authorizeURL(extra ...string) string {
 	q := url.Values{
 		"response_type": {"code"}, "client_id": {b.clientID}, "redirect_uri": {callback},
-		"scope": {"financial-api orders-api offline_access"}, "state": {"st4te"},
+		"scope": {b.scope}, "state": {"st4te"},
 	}
 	for i := 0; i < len(extra); i += 2 {
 		q.Set(extra[i], extra[i+1])
@@ -115,6 +118,10 @@ func (b *bench) post(ctx context.Context, secret string, form ...string) (answer
 	for i := 0; i < len(form); i += 2 {
 		values.Add(form[i], form[i+1])
 	}
+	if b.inBody {
+		values.Set("client_id", b.clientID)
+		values.Set("client_secret", secret)
+	}
 	to, body := b.token, io.Reader(strings.NewReader(values.Encode()))
 	if b.inQuery {
 		to, body = to+"?"+values.Encode(), nil
@@ -126,7 +133,7 @@ func (b *bench) post(ctx context.Context, secret string, form ...string) (answer
 	if !b.inQuery {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	if secret != "" {
+	if secret != "" && !b.inBody {
 		r.SetBasicAuth(b.clientID, secret)
 	}
 	return b.do(r)

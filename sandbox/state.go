@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 	"strings"
@@ -18,12 +19,25 @@ type clientView struct {
 	Scopes       []string `json:"scopes"`
 	Rotation     rotation `json:"rotation"`
 	Window       string   `json:"window,omitempty"`
+	Public       bool     `json:"public,omitempty"`
+	Server       string   `json:"server,omitempty"`    // R-Series
+	StoreCap     *int     `json:"store_cap,omitempty"` // X-Series; 0 is any number
 }
 
 func viewClient(c *client) clientView {
 	v := clientView{
 		ClientID: c.id, Series: c.series.name, Secret: fingerprint(c.secret),
-		RedirectURIs: append([]string{}, c.redirects...), Scopes: slices.Clone(c.scopes), Rotation: c.rotation,
+		RedirectURIs: append([]string{}, c.redirects...), Scopes: append([]string{}, c.scopes...), Rotation: c.rotation,
+		Public: c.public,
+	}
+	switch {
+	case c.series.storeCap > 0:
+		most := c.storeCap
+		v.StoreCap = &most
+	case c.series.redirectRegistered && c.oldServer:
+		v.Server = serverOld
+	case c.series.redirectRegistered:
+		v.Server = serverNew
 	}
 	if c.window > 0 {
 		v.Window = c.window.String()
@@ -35,10 +49,12 @@ type userView struct {
 	Email      string     `json:"email"`
 	Name       string     `json:"name"`
 	Businesses []Business `json:"businesses"`
+	Account    *Account   `json:"account,omitempty"`
+	Retailer   *Retailer  `json:"retailer,omitempty"`
 }
 
 func viewUser(u User) userView {
-	return userView{u.Email, u.Name, append([]Business{}, u.Businesses...)}
+	return userView{u.Email, u.Name, append([]Business{}, u.Businesses...), u.Account, u.Retailer}
 }
 
 type tokenView struct {
@@ -59,7 +75,8 @@ type grantView struct {
 	ClientID  string     `json:"client_id"`
 	Email     string     `json:"email"`
 	Scope     string     `json:"scope"`
-	State     string     `json:"state"` // live or dead
+	Tenant    string     `json:"tenant,omitempty"` // R-Series: account id; X-Series: domain prefix
+	State     string     `json:"state"`            // live or dead
 	Reason    string     `json:"reason,omitempty"`
 	DiedAt    *time.Time `json:"died_at,omitempty"`
 	CreatedAt time.Time  `json:"created_at"`
@@ -70,7 +87,7 @@ type grantView struct {
 
 func viewGrant(g *grant) grantView {
 	v := grantView{
-		ID: g.id, ClientID: g.client.id, Email: g.email, Scope: strings.Join(g.scope, " "), State: "live", Reason: g.death,
+		ID: g.id, ClientID: g.client.id, Email: g.email, Scope: strings.Join(g.scope, " "), Tenant: g.tenant, State: "live", Reason: g.death,
 		CreatedAt: g.created.UTC(), Refreshes: g.refreshes, Access: viewToken(g.access), Refresh: viewToken(g.refresh),
 	}
 	if g.death != "" {
@@ -142,7 +159,7 @@ func (s *Sandbox) viewLifetimes() []lifetimesView {
 	var out []lifetimesView
 	for _, sr := range s.series {
 		out = append(out, lifetimesView{
-			Series: sr.name, Access: s.w.accessLife(sr).String(), Code: s.w.codeLife(sr).String(),
+			Series: sr.name, Access: s.w.accessLife(sr, nil).String(), Code: s.w.codeLife(sr).String(),
 			RefreshOffline: s.w.refreshLife(sr, true).String(), RefreshOnline: s.w.refreshLife(sr, false).String(),
 		})
 	}
@@ -169,7 +186,9 @@ func (s *Sandbox) state() stateView {
 	for _, c := range s.w.clients {
 		v.Clients = append(v.Clients, viewClient(c))
 	}
-	sort.Slice(v.Clients, func(i, j int) bool { return v.Clients[i].ClientID < v.Clients[j].ClientID })
+	slices.SortFunc(v.Clients, func(a, b clientView) int {
+		return cmp.Or(cmp.Compare(a.ClientID, b.ClientID), cmp.Compare(a.Series, b.Series))
+	})
 	for _, u := range s.w.users {
 		v.Users = append(v.Users, viewUser(u))
 	}

@@ -14,13 +14,14 @@ import (
 // tokenRequest is a token request as its series reads it.
 type tokenRequest struct {
 	clientID, secret string
-	hasBasic         bool
+	hasCredentials   bool // presented the way the series takes them
 	grantType        string
 	code             string
 	redirectURI      string
 	verifier         string
 	refreshToken     string
 	scope            string
+	token            string      // to be revoked
 	err              *oauthError // what is wrong with the form itself
 }
 
@@ -30,6 +31,9 @@ type call struct {
 	series *series
 	req    tokenRequest
 	base   string
+	tenant string // X-Series: the retailer whose host was asked
+	old    bool   // R-Series: at the old server
+	header http.Header
 	ctx    context.Context // the request's; done when the client hung up
 	entry  *LogEntry
 	grant  *grant // whose code or refresh token it presents, if that is known
@@ -58,11 +62,16 @@ type answer struct {
 	err  *oauthError
 }
 
-// tokenEndpoint is RFC 6749 section 3.2 in the dialect of a series.
-func (s *Sandbox) tokenEndpoint(sr *series) http.HandlerFunc {
+// tokenEndpoint is RFC 6749 section 3.2 in the dialect of a series; old is that
+// of the old server of R-Series.
+func (s *Sandbox) tokenEndpoint(sr *series, old bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		c := &call{series: sr, req: sr.readToken(w, r), base: s.base(r), ctx: r.Context(), entry: entryOf(r)}
+		c := &call{
+			series: sr, req: sr.readToken(w, r), base: s.base(r), tenant: r.PathValue(tenantInPath), old: old,
+			header: w.Header(), ctx: r.Context(), entry: entryOf(r),
+		}
+		s.judgeAgent(sr, r, c.req.clientID)
 		s.arrive(c)
 		inTime := c.faults.wait(r.Context())
 		var a answer
@@ -103,8 +112,14 @@ func (s *Sandbox) grantOrRefuse(c *call) (*pair, *oauthError) {
 		return nil, c.req.err
 	}
 	cl := s.w.client(c.series, c.req.clientID)
-	if cl == nil || !c.req.hasBasic || !cl.acceptsSecret(c.req.secret) {
+	if cl == nil || !c.req.hasCredentials || !cl.acceptsSecret(c.req.secret) {
 		return nil, &texts.badClient
+	}
+	c.old = c.old || cl.oldServer
+	if c.series.limit != nil {
+		if refused := c.series.limit(c, cl); refused != nil {
+			return nil, refused
+		}
 	}
 	switch c.req.grantType {
 	case "authorization_code":
@@ -112,7 +127,7 @@ func (s *Sandbox) grantOrRefuse(c *call) (*pair, *oauthError) {
 	case "refresh_token":
 		return s.refresh(c, cl, s.now())
 	case "":
-		return nil, &oauthError{http.StatusBadRequest, "invalid_request", "Missing form parameter: grant_type"}
+		return nil, &texts.noGrantType
 	}
 	return nil, &texts.badGrantType
 }
@@ -122,7 +137,12 @@ func (s *Sandbox) grantOrRefuse(c *call) (*pair, *oauthError) {
 func (s *Sandbox) exchange(c *call, cl *client, now time.Time) (*pair, *oauthError) {
 	texts := &c.series.texts
 	cd := s.w.codes[c.req.code]
-	if cd == nil || cd.login.client != cl {
+	switch {
+	case c.req.code == "":
+		return nil, &texts.noCode
+	case cd == nil || cd.login.client != cl:
+		return nil, &texts.badCode
+	case !s.rightHost(c, cd.login.tenant, nil):
 		return nil, &texts.badCode
 	}
 	if cd.used {
@@ -138,21 +158,33 @@ func (s *Sandbox) exchange(c *call, cl *client, now time.Time) (*pair, *oauthErr
 	switch {
 	case !now.Before(cd.expires):
 		return nil, &texts.badCode
-	case c.req.redirectURI != cd.login.redirect:
+	case !c.series.redirectRegistered && c.req.redirectURI != cd.login.redirect:
 		return nil, &texts.badRedirect
 	case cd.login.challenge != "" && c.req.verifier == "":
 		return nil, &oauthError{http.StatusBadRequest, "invalid_grant", "PKCE code verifier not specified"}
-	case cd.login.challenge != "" && challengeOf(c.req.verifier) != cd.login.challenge:
+	case cd.login.challenge != "" && !cd.login.plain && challengeOf(c.req.verifier) != cd.login.challenge,
+		cd.login.plain && c.req.verifier != cd.login.challenge:
 		return nil, &oauthError{http.StatusBadRequest, "invalid_grant", "PKCE verification failed"}
 	}
 	g := &grant{
 		id: fmt.Sprintf("g%d", len(s.w.grants)+1), session: cd.session, client: cl, email: cd.login.email,
+		tenant: cd.login.tenant, old: c.old,
 		scope: unique(append(slices.Clone(cd.login.scope), c.series.addedScopes...)), created: now,
 	}
 	s.w.grants = append(s.w.grants, g)
 	cd.grant, c.grant = g, g
 	s.w.judge.exchanges++
 	return s.issue(c, nil, g.scope, cd.login.nonce, now), nil
+}
+
+// rightHost reports whether a code or token was sent to the host of the retailer
+// it belongs to; elsewhere, it and the client's secret are in foreign hands.
+func (s *Sandbox) rightHost(c *call, tenant string, g *grant) bool {
+	if c.tenant == "" || c.tenant == tenant {
+		return true
+	}
+	s.violate(violation{kind: "wrong_host", client: c.req.clientID, grant: g, detail: "what belongs to " + clip(tenant) + " was sent to " + clip(c.tenant)})
+	return false
 }
 
 // challengeOf is S256 of RFC 7636 section 4.2.
@@ -174,12 +206,17 @@ func (s *Sandbox) refresh(c *call, cl *client, now time.Time) (*pair, *oauthErro
 		return nil, &texts.unknownToken
 	case t.grant.client != cl:
 		return nil, &texts.foreignToken
+	case !s.rightHost(c, t.grant.tenant, t.grant), c.old && !t.grant.old && !cl.oldServer:
+		return nil, &texts.unknownToken
 	}
 	g := t.grant
 	if !t.spent.IsZero() && !s.presentedAgain(t, now) || !t.live(now) {
 		return nil, &texts.deadToken
 	}
 	scope := g.scope
+	if c.req.scope != "" && c.series.scopeFixed {
+		return nil, &oauthError{http.StatusBadRequest, "invalid_scope", "The requested scope is invalid, unknown, or malformed"}
+	}
 	if c.req.scope != "" {
 		scope = unique(append(strings.Fields(c.req.scope), c.series.addedScopes...))
 		for _, sc := range scope {
@@ -189,7 +226,8 @@ func (s *Sandbox) refresh(c *call, cl *client, now time.Time) (*pair, *oauthErro
 		}
 	}
 	s.noteEarly(g, now)
-	t.firstUse()
+	t.firstUse(now)
+	g.old = c.old // one refresh at the new server moves a grant there
 	g.refreshes++
 	s.w.judge.refreshes++
 	return s.issue(c, t, scope, "", now), nil
@@ -203,13 +241,13 @@ func (s *Sandbox) presentedAgain(t *token, now time.Time) bool {
 		kind: "refresh_token_reused", client: g.client.id, grant: g, afterFault: t.hiddenBy,
 		detail: fmt.Sprintf("refresh token %s sent again %s after its first use", t.print, now.Sub(t.spent).Round(time.Millisecond)),
 	}
-	if g.client.acceptsAgain(t, now) {
+	if g.acceptsAgain(t, now) {
 		v.kind = "refresh_token_resent" // the policy allows it
 		s.note(v)
 		return true
 	}
 	s.violate(v)
-	if g.client.rotation == familyKill {
+	if g.rotation() == familyKill {
 		g.kill(deathReuse, now)
 	}
 	return false
@@ -222,10 +260,10 @@ func (s *Sandbox) issue(c *call, old *token, scope []string, nonce string, now t
 	user, _ := s.w.user(g.email)
 	p := &pair{
 		grant: g, user: user, issuer: c.base + c.series.root + c.series.issuerPath, nonce: nonce, now: now, scope: scope,
-		accessLife: s.w.accessLife(c.series), refreshLife: s.w.refreshLife(c.series, g.offline()),
+		accessLife: s.w.accessLife(c.series, g), refreshLife: s.w.refreshLife(c.series, g.offline()),
 	}
-	sameAgain := c.faults.changes("same_token") && old != nil
-	keepOld := old != nil && (sameAgain || g.client.rotation == static || c.faults.changes("no_refresh_token"))
+	sameAgain := old != nil && (c.faults.changes("same_token") || g.old && g.access.outlives(now.Add(oldServerRenews)))
+	keepOld := old != nil && (sameAgain || g.rotation() == static || c.faults.changes("no_refresh_token"))
 	p.withRefresh = !keepOld && !c.faults.changes("no_refresh_token")
 	if f := c.faults.change("scope_shrink"); f != nil {
 		p.scope = shrink(scope, f.Match["scope"])
@@ -235,6 +273,9 @@ func (s *Sandbox) issue(c *call, old *token, scope []string, nonce string, now t
 	if sameAgain && g.access != nil && g.access.live(now) {
 		p.access, p.accessLife, p.scope = g.access.value, g.access.expires.Sub(now), g.access.scope
 	} else {
+		if p.withRefresh && old != nil && c.series.oldAccessDies {
+			g.endAccess(now, nil)
+		}
 		s.newAccess(p, old)
 	}
 	switch {
@@ -243,7 +284,7 @@ func (s *Sandbox) issue(c *call, old *token, scope []string, nonce string, now t
 			s.w.spend(old, now)
 			old.hiddenBy = c.faults.hides()
 		}
-		g.refresh = &token{refresh: true, value: p.refresh, grant: g, issued: now, expires: now.Add(p.refreshLife), from: s.behind(g, old)}
+		g.refresh = &token{refresh: true, value: p.refresh, grant: g, issued: now, expires: now.Add(p.refreshLife), from: s.behind(g, old), mate: g.access}
 		s.w.register(g.refresh)
 	case keepOld:
 		old.expires = now.Add(p.refreshLife)
@@ -268,7 +309,7 @@ func (s *Sandbox) newAccess(p *pair, old *token) {
 // behind is the refresh token whose end depends on the use of what is issued
 // for it.
 func (s *Sandbox) behind(g *grant, old *token) *token {
-	if g.client.rotation != retireOnUse {
+	if g.rotation() != retireOnUse {
 		return nil
 	}
 	return old

@@ -13,13 +13,15 @@ import (
 // world is everything a reset forgets. The sandbox's lock guards it.
 type world struct {
 	life    lifetimes
-	clients map[string]*client
+	clients map[clientKey]*client
 	users   map[string]User // by lower-case e-mail address
 	logins  map[string]*login
 	codes   map[string]*code
 	tokens  map[tokenKey]*token
 	grants  []*grant // in the order they were given
 	faults  []*activeFault
+	buckets map[meterKey]*bucket
+	windows map[meterKey]*window
 	log     ring[LogEntry]
 	judge   judge
 }
@@ -27,11 +29,13 @@ type world struct {
 func newWorld(cfg Config) *world {
 	w := &world{
 		life:    lifetimes{access: cfg.AccessLifetime, refresh: cfg.RefreshLifetime, code: cfg.CodeLifetime},
-		clients: map[string]*client{},
+		clients: map[clientKey]*client{},
 		users:   map[string]User{},
 		logins:  map[string]*login{},
 		codes:   map[string]*code{},
 		tokens:  map[tokenKey]*token{},
+		buckets: map[meterKey]*bucket{},
+		windows: map[meterKey]*window{},
 	}
 	for _, u := range DemoUsers() {
 		w.addUser(u)
@@ -44,35 +48,39 @@ type client struct {
 	series    *series
 	id        string
 	secret    string   // "" until the first token request
+	public    bool     // has no secret, and must use PKCE
 	redirects []string // none until the first authorize request
-	scopes    []string // enabled by the vendor
+	scopes    []string // enabled by the vendor; nil is what the series takes
 	rotation  rotation
 	window    time.Duration // how long a spent refresh token is still good; 0 is the policy's default
+	oldServer bool          // R-Series: served by the server before 2024-07-31
+	storeCap  int           // X-Series: how many retailers it may connect; 0 is any number
 }
 
-// defaultScopes are enabled on every client that registers itself.
-func defaultScopes() []string {
-	return []string{
-		"orders-api", "financial-api", "items", "propertymanagement", "id-cards", "staff-api",
-		"reservations-api", "offline_access", "openid", "profile", "email",
-	}
-}
+// clientKey names a client: only the ids of K-Series tell whose they are.
+type clientKey struct{ series, id string }
 
 // client returns the client, registering it if the id belongs to the series,
 // and nil if it does not.
 func (w *world) client(sr *series, id string) *client {
-	if c := w.clients[id]; c != nil {
-		if c.series != sr {
-			return nil
-		}
+	key := clientKey{sr.name, id}
+	if c := w.clients[key]; c != nil {
 		return c
 	}
 	if !sr.owns(id) || len(id) > 200 {
 		return nil
 	}
-	c := &client{series: sr, id: id, scopes: defaultScopes(), rotation: familyKill}
-	w.clients[id] = c
+	c := &client{series: sr, id: id, scopes: sr.scopes, rotation: sr.rotation, storeCap: sr.storeCap}
+	w.clients[key] = c
 	return c
+}
+
+// allows reports whether a scope is enabled on the client.
+func (c *client) allows(scope string) bool {
+	if c.scopes == nil {
+		return c.series.takesScope(scope)
+	}
+	return slices.Contains(c.scopes, scope)
 }
 
 // acceptsRedirect compares exactly, after the first one was taken as it is.
@@ -81,6 +89,18 @@ func (c *client) acceptsRedirect(uri string) bool {
 		c.redirects = []string{uri}
 	}
 	return slices.Contains(c.redirects, uri)
+}
+
+// redirectFor returns where the browser is sent back to, and whether that is
+// registered. Where a client has exactly one and requests name none, that one.
+func (c *client) redirectFor(asked string) (uri string, registered bool) {
+	if asked == "" && c.series.redirectRegistered {
+		if len(c.redirects) == 0 {
+			return "", false
+		}
+		return c.redirects[0], true
+	}
+	return asked, c.acceptsRedirect(asked)
 }
 
 // validRedirect: https, or http to this machine, and no fragment (RFC 6749
@@ -99,6 +119,9 @@ func validRedirect(uri string) bool {
 
 // acceptsSecret takes the first secret as it is.
 func (c *client) acceptsSecret(secret string) bool {
+	if c.public {
+		return secret == ""
+	}
 	if c.secret == "" {
 		c.secret = secret
 	}
@@ -112,6 +135,8 @@ type grant struct {
 	client  *client
 	email   string
 	scope   []string
+	tenant  string // the account or retailer it is bound to; "" is none
+	old     bool   // of the old server of R-Series
 	created time.Time
 	death   string // why it is dead; "" while it lives
 	died    time.Time
@@ -121,7 +146,16 @@ type grant struct {
 	issued    []*token // access tokens that may still be valid
 	spent     []*token // refresh tokens in the order they were used
 	refreshes int
-	inFlight  []*call // refreshes being answered
+	inFlight  []*call     // refreshes being answered
+	asked     []time.Time // when refreshes were, as far as a limit needs it
+}
+
+// rotation is what becomes of the grant's refresh token when it is used.
+func (g *grant) rotation() rotation {
+	if g.old {
+		return static
+	}
+	return g.client.rotation
 }
 
 func (g *grant) offline() bool { return slices.Contains(g.scope, "offline_access") }
@@ -147,6 +181,7 @@ func (w *world) addUser(u User) {
 	for i, b := range u.Businesses {
 		u.Businesses[i].Locations = slices.Clone(b.Locations)
 	}
+	u.Account, u.Retailer = u.Account.clone(), u.Retailer.clone()
 	w.users[strings.ToLower(u.Email)] = u
 }
 
