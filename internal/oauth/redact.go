@@ -48,6 +48,10 @@ func describe(s string) string {
 	return printable(b.String(), maxDescription)
 }
 
+// Showable is what of a remote text is fit to be shown: at most 200 printable
+// characters, without anything that looks like a token, whole or cut.
+func Showable(s string) string { return describe(s) }
+
 // tokenRune reports whether r occurs in tokens: base64 of both alphabets, hex,
 // JWT and percent-encoding.
 func tokenRune(r rune) bool {
