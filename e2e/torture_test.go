@@ -123,6 +123,9 @@ func (x *torture) run(until time.Time) {
 	for time.Now().Before(until) {
 		x.blow()
 	}
+	if x.server.process != nil && x.action != "" {
+		x.kill() // its fault may be still to come
+	}
 	x.server.env = nil
 	if x.server.process == nil {
 		x.server.start()
