@@ -102,11 +102,8 @@ func (m *Manager) fresh(n NewConnection) grant.Connection {
 
 // adopt installs tokens that somebody else obtained.
 func (m *Manager) adopt(ctx context.Context, c grant.Connection, t *Adoption) error {
-	if _, err := m.issuer.Issue(ctx, m.adoption(c, t)); err != nil {
-		return err
-	}
-	m.explore(c)
-	return nil
+	_, err := m.issuer.Issue(ctx, m.adoption(c, t))
+	return err
 }
 
 // adoption is what adopting tokens asks of the issuer.
@@ -120,17 +117,6 @@ func (m *Manager) adoption(c grant.Connection, t *Adoption) issue.Request {
 	}
 	r.Adopted = t.fingerprint()
 	return r
-}
-
-// explore reads what adopted tokens reach, beside everything else.
-func (m *Manager) explore(c grant.Connection) {
-	if m.c.Apps[c.App].Recipe.Discover != nil {
-		m.tasks.do(func(ctx context.Context) {
-			if _, err := m.ReadLocations(ctx, grant.Ref{ID: c.ID}); err != nil {
-				m.c.Logger.WarnContext(ctx, "locations of adopted tokens could not be read", "connection", c.ID, "err", err)
-			}
-		})
-	}
 }
 
 // Update changes a connection.

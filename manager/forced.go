@@ -78,12 +78,7 @@ func (m *Manager) RejectHandout(ctx context.Context, ref grant.Ref, fingerprint 
 	if err != nil {
 		return nil, m.internal(op, ref.String(), err)
 	}
-	var h *held
-	for i := range s.grants {
-		if s.grants[i].cred.AccessToken.Fingerprint() == fingerprint {
-			h = &s.grants[i]
-		}
-	}
+	h := s.bearer(fingerprint)
 	if h == nil {
 		return m.Handout(ctx, ref, evergrant.TokenOptions{})
 	}
@@ -111,6 +106,16 @@ func (m *Manager) RejectHandout(ctx context.Context, ref grant.Ref, fingerprint 
 		reason = incident
 	}
 	return m.still(op, ref, s, h, string(reason))
+}
+
+// bearer returns the grant whose current token has the fingerprint, or nil.
+func (s *snapshot) bearer(fingerprint string) *held {
+	for i := range s.grants {
+		if s.grants[i].cred.AccessToken.Fingerprint() == fingerprint {
+			return &s.grants[i]
+		}
+	}
+	return nil
 }
 
 // force refreshes a grant by demand: it joins a refresh that is under way, and

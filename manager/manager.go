@@ -112,9 +112,11 @@ type Manager struct {
 	issuer *issue.Issuer
 	cache  *cache
 	forced forced
-	tasks  tasks
+	// doubted remembers when the reach of each grant was last doubted.
+	doubted forced
+	reader  reader
 
-	building singleflight.Group
+	building, reading singleflight.Group
 }
 
 // New assembles a Manager. Nothing runs before Start.
@@ -130,7 +132,7 @@ func New(c Config) *Manager {
 	}
 	m := &Manager{c: c}
 	m.cache = newCache(c.CacheSize, m.cacheUntil)
-	m.forced.last = make(map[string]time.Time)
+	m.forced.last, m.doubted.last = make(map[string]time.Time), make(map[string]time.Time)
 	m.engine = refresh.New(refresh.Config{
 		Store: c.Store, Ring: c.Ring, Spool: c.Spool, Mirror: c.Mirror, Sender: c.Sender, Apps: c.Apps,
 		Metrics: c.Metrics, Logger: c.Logger, Now: c.Now,
@@ -145,6 +147,7 @@ func New(c Config) *Manager {
 		Issued: func(g grant.Grant) {
 			m.cache.issued(g)
 			m.engine.Wake(g.App)
+			m.readSoon(g.App)
 		},
 	})
 	return m
@@ -160,14 +163,14 @@ func (m *Manager) Start(ctx context.Context) error {
 		}
 		return failed
 	}
-	m.tasks.start()
+	m.startReading()
 	return nil
 }
 
 // Stop admits no more refreshes and waits for those under way until ctx ends.
 // Reads go on working until the store is closed.
 func (m *Manager) Stop(ctx context.Context) error {
-	m.tasks.stop()
+	m.stopReading()
 	return m.engine.Stop(ctx)
 }
 

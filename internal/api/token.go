@@ -38,6 +38,7 @@ type tokenConnection struct {
 // rejection is the body of a reject.
 type rejection struct {
 	Fingerprint string `json:"fingerprint" doc:"of the token the API answered 401 to"`
+	Location    string `json:"location,omitempty" doc:"instead of a 401: the API said that the token does not reach this location"`
 }
 
 // tokenParams are the parameters of a token request.
@@ -119,6 +120,15 @@ func (s *server) rejectToken(c *call, b rejection) (*manager.Handout, error) {
 		var f fields
 		f.add("fingerprint", "the fingerprint of the rejected token is required")
 		return nil, f.err()
+	}
+	if b.Location != "" {
+		var f fields
+		f.locations("location", []string{b.Location})
+		if err := f.err(); err != nil {
+			return nil, err
+		}
+		c.location = b.Location
+		return s.c.Manager.RejectLocation(c.r.Context(), ref, b.Fingerprint, b.Location)
 	}
 	return s.c.Manager.RejectHandout(c.r.Context(), ref, b.Fingerprint)
 }

@@ -2,6 +2,7 @@ package coverage
 
 import (
 	"slices"
+	"time"
 
 	"github.com/evergrant/evergrant/internal/grant"
 )
@@ -34,6 +35,38 @@ func Between(required []string, grants []grant.Grant, before, after []grant.Loca
 		c.Restore = append(c.Restore, Loss{l, l.Restorers})
 	}
 	return c
+}
+
+// Replaced returns what is seen for a connection once what one of its grants
+// reaches is replaced by what was found at now, as the store keeps it.
+func Replaced(seen []grant.Location, grantID string, found []grant.Location, now time.Time) []grant.Location {
+	again := make(map[string]bool, len(found))
+	for _, l := range found {
+		again[l.ID] = true
+	}
+	after := slices.Clone(found)
+	for _, l := range seen {
+		if l.GrantID == grantID {
+			if again[l.ID] {
+				continue
+			}
+			if !l.Lost() {
+				l.LostAt = now
+			}
+		}
+		after = append(after, l)
+	}
+	return after
+}
+
+// Event is the event that tells of the change of a grant's reach. If nobody
+// reaches a location any more, its merchant has to act.
+func (c Change) Event(conn grant.Connection, grantID string) grant.Event {
+	e := grant.Event{Type: grant.ConnectionLocationsChanged, Connection: conn.ID, Grant: grantID, App: conn.App, Data: c.Data()}
+	if len(c.Restore) > 0 {
+		e.Reason = grant.LocationsMissing
+	}
+	return e
 }
 
 // None reports whether nothing has changed.

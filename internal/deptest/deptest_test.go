@@ -66,6 +66,8 @@ func TestLayers(t *testing.T) {
 		store  = "a store keeps what it is given; it never sees a token"
 		engine = "the engine must work embedded, without an API, pages or a configuration file"
 		edge   = "an edge translates; it reaches the engine through the manager only"
+
+		example = "an example may import what its reader may"
 	)
 	rules := map[string]struct {
 		may    []string
@@ -75,6 +77,7 @@ func TestLayers(t *testing.T) {
 		"internal/fault":      {nil, "a fault point is nothing in what ships, so it may need nothing"},
 		"internal/grant":      {[]string{"internal/secret"}, domain},
 		"internal/access":     {[]string{"internal/grant", "internal/secret"}, domain},
+		"internal/coverage":   {[]string{"internal/grant"}, domain},
 		"internal/oauth":      {[]string{"internal/grant", "internal/secret"}, wire},
 		"internal/store":      {[]string{"internal/grant", "internal/access"}, store},
 		"internal/event":      {[]string{"internal/grant"}, "the hub passes events on; it reads no store"},
@@ -87,11 +90,11 @@ func TestLayers(t *testing.T) {
 		"internal/issue":      {[]string{"internal/grant", "internal/oauth", "internal/seal", "internal/store", "provider"}, engine},
 		"internal/refresh": {[]string{"internal/fault", "internal/grant", "internal/oauth", "internal/seal", "internal/spool", "internal/store",
 			"internal/telemetry", "provider"}, engine},
-		"manager": {[]string{".", "internal/event", "internal/grant", "internal/issue", "internal/oauth", "internal/refresh",
+		"manager": {[]string{".", "internal/coverage", "internal/event", "internal/grant", "internal/issue", "internal/oauth", "internal/refresh",
 			"internal/seal", "internal/secret", "internal/spool", "internal/store", "internal/telemetry", "provider"}, engine},
-		"internal/connect": {[]string{".", "internal/fault", "internal/grant", "internal/issue", "internal/oauth", "internal/seal", "internal/secret",
+		"internal/connect": {[]string{".", "internal/coverage", "internal/fault", "internal/grant", "internal/issue", "internal/oauth", "internal/seal", "internal/secret",
 			"internal/spool", "internal/store", "provider"}, "merchants' pages must be mountable in another program"},
-		"internal/api": {[]string{".", "manager", "internal/access", "internal/connect", "internal/grant", "internal/secret",
+		"internal/api": {[]string{".", "manager", "internal/access", "internal/connect", "internal/coverage", "internal/grant", "internal/secret",
 			"internal/store", "internal/telemetry", "provider"}, edge},
 		"internal/config": {[]string{"internal/access", "internal/connect", "internal/grant", "internal/oauth", "internal/seal",
 			"internal/secret", "provider", "provider/builtin"}, "a configuration is read, not run"},
@@ -106,6 +109,9 @@ func TestLayers(t *testing.T) {
 		"internal/store/eventid": {[]string{"internal/grant"}, "numbering the log needs no store"},
 		"client":                 {[]string{"."}, "importing the client must not pull in a database driver or the engine"},
 		".":                      {nil, "the root package is the words every importer needs"},
+		"examples/k-sales":       {[]string{".", "client", "provider/lightspeed"}, example},
+		"examples/r-customers":   {[]string{".", "client", "provider/lightspeed"}, example},
+		"examples/x-products":    {[]string{".", "client", "provider/lightspeed"}, example},
 		"sandbox":                {nil, "the sandbox judges the engine, so it shares no code with it"},
 	}
 	// Test helpers and the programs that wire everything; see the other tests.
