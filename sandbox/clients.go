@@ -29,16 +29,17 @@ func (s *Sandbox) controlClient(_ *http.Request, body []byte) (any, error) {
 	if err := decode(body, &in); err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.setClient(in)
 }
 
+// setClient is controlClient for holders of the lock.
 func (s *Sandbox) setClient(in clientRequest) (clientView, error) {
 	policy, window, err := in.check()
 	if err != nil {
 		return clientView{}, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	sr, err := s.seriesOf(in)
 	if err != nil {
 		return clientView{}, err

@@ -24,8 +24,20 @@ type Config struct {
 	Logger *slog.Logger
 	// AccessLifetime, RefreshLifetime and CodeLifetime replace every series' own
 	// where they are positive. K-Series V2: 1500 s, 40 d with offline_access and
-	// 30 min without, 15 s. K-Series V1: 1 h, 14 d, 15 s.
+	// 30 min without, 15 s. K-Series V1: 1 h, 14 d, 15 s. R-Series: 1 h, 30 d, 60 s.
+	// X-Series: 24 h, a year, 10 min.
 	AccessLifetime, RefreshLifetime, CodeLifetime time.Duration
+	// Clients are registered from the start, and again after a reset. R-Series needs
+	// it: its requests name no redirect URI.
+	Clients []Client
+}
+
+// Client is an app registered with a redirect URI, as the vendor's own form
+// registers it.
+type Client struct {
+	ID          string
+	Series      string // lightspeed-r or its family r-series; "" where the id tells
+	RedirectURI string
 }
 
 // Sandbox is Lightspeed on this machine. It is safe for concurrent use and keeps
@@ -58,7 +70,7 @@ func New(cfg Config) *Sandbox {
 		pages: parsePages(),
 	}
 	s.series = []*series{s.kSeriesV2(), s.kSeriesV1(), s.rSeries(), s.xSeries()}
-	s.w = newWorld(cfg)
+	s.reset()
 	s.mux.HandleFunc("GET /{$}", s.landing)
 	s.mux.HandleFunc("/", s.nothingHere)
 	for _, sr := range s.series {
@@ -110,6 +122,12 @@ func (s *Sandbox) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.w = newWorld(s.cfg)
+	for _, c := range s.cfg.Clients {
+		_, err := s.setClient(clientRequest{ClientID: c.ID, Series: c.Series, RedirectURIs: []string{c.RedirectURI}})
+		if err != nil {
+			s.log.Error("client not registered", "client", clip(c.ID), "err", err)
+		}
+	}
 }
 
 // base is the URL the sandbox is reached at by r.

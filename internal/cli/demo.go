@@ -15,6 +15,7 @@ import (
 // demoBusiness is a business of the demo and what its merchant does.
 type demoBusiness struct {
 	key, name string
+	app       string
 	email     string // who logs in at the sandbox
 	does      demoDeed
 }
@@ -29,25 +30,38 @@ const (
 	removes // connects, and takes the access back
 )
 
-// demoBusinesses are the businesses of the demo.
+// The apps of the demo, one for each series.
+const (
+	appK = "k-series"
+	appR = "r-series"
+	appX = "x-series"
+)
+
+// demoBusinesses are the businesses of the demo: of every series one with
+// several locations.
 func demoBusinesses() []demoBusiness {
 	return []demoBusiness{
-		{"cafe_nord", "Café Nord", "anna@cafe-nord.example", connects},
-		{"harbour_group", "Harbour Group", "olivia@harbour-group.example", connects},
-		{"quay_bar", "Quay Bar", "marc@harbour-group.example", connects},
-		{"cafe_twins", "Café Twins", "tess@cafe-twins.example", connects},
-		{"bistro_soleil", "Bistro Soleil", "bruno@bistro-soleil.example", connects},
-		{"kaffeehaus_greta", "Kaffeehaus Greta", "greta@kaffeehaus.example", connects},
-		{"tapas_ivo", "Tapas Ivo", "ivo@tapas-ivo.example", connects},
-		{"corner_roastery", "Corner Roastery", "mia@corner-roastery.example", connects},
-		{"cafe_groundhog", "Café Groundhog", "phil@cafe-groundhog.example", connects},
-		{"fjord_kitchen", "Fjord Kitchen", "finn@fjord-kitchen.example", waits},
-		{"cafe_nowhere", "Café Nowhere", "noah@cafe-nowhere.example", declines},
-		{"trattoria_paola", "Trattoria Paola", "paola@trattoria-paola.example", removes},
+		{"cafe_nord", "Café Nord", appK, "anna@cafe-nord.example", connects},
+		{"harbour_group", "Harbour Group", appK, "olivia@harbour-group.example", connects},
+		{"quay_bar", "Quay Bar", appK, "marc@harbour-group.example", connects},
+		{"cafe_twins", "Café Twins", appK, "tess@cafe-twins.example", connects},
+		{"bistro_soleil", "Bistro Soleil", appK, "bruno@bistro-soleil.example", connects},
+		{"kaffeehaus_greta", "Kaffeehaus Greta", appK, "greta@kaffeehaus.example", connects},
+		{"tapas_ivo", "Tapas Ivo", appK, "ivo@tapas-ivo.example", connects},
+		{"corner_roastery", "Corner Roastery", appK, "mia@corner-roastery.example", connects},
+		{"cafe_groundhog", "Café Groundhog", appK, "phil@cafe-groundhog.example", connects},
+		{"fjord_kitchen", "Fjord Kitchen", appK, "finn@fjord-kitchen.example", waits},
+		{"cafe_nowhere", "Café Nowhere", appK, "noah@cafe-nowhere.example", declines},
+		{"trattoria_paola", "Trattoria Paola", appK, "paola@trattoria-paola.example", removes},
+		{"velo_nord", "Velo Nord", appR, "ingrid@velo-nord.example", connects},
+		{"pedal_shop", "Pedal Shop", appR, "pedro@pedal-shop.example", connects},
+		{"net_only", "Net Only", appR, "nora@net-only.example", connects},
+		{"fjord_wear", "Fjord Wear", appX, "sara@fjord-wear.example", connects},
+		{"corner_books", "Corner Books", appX, "tom@corner-books.example", connects},
 	}
 }
 
-func (b demoBusiness) ref() evergrant.Ref { return evergrant.Ref(b.key + "@k-series") }
+func (b demoBusiness) ref() evergrant.Ref { return evergrant.Ref(b.key + "@" + b.app) }
 
 // demoResult is a business with what became of it.
 type demoResult struct {

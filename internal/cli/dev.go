@@ -82,6 +82,10 @@ func (c *devCmd) Run(s *session) (err error) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	ended := make(chan error, 1)
+	d.urls = devURLs{
+		API: "http://" + listeners[1].Addr().String(), Public: "http://" + listeners[0].Addr().String(),
+		Sandbox: "http://" + listeners[2].Addr().String(), Key: d.key.Reveal(),
+	}
 	d.startSandbox(ctx, listeners[2], ended)
 	if err := d.startServer(ctx, listeners[0], listeners[1]); err != nil {
 		return err
@@ -120,24 +124,31 @@ func (d *dev) interrupted(err error) error {
 // advanced once the demo is set up: that is how a refusal that must be confirmed
 // ten seconds later is confirmed at once.
 func (d *dev) startSandbox(ctx context.Context, l net.Listener, ended chan<- error) {
-	d.urls.Sandbox = "http://" + l.Addr().String()
 	d.clock.advance(-devHeadStart)
 	d.sandbox = sandbox.New(sandbox.Config{
 		URL: d.urls.Sandbox, Logger: d.log, OnAdvance: d.clock.advance,
 		Now: func() time.Time { return time.Now().Add(-devHeadStart) },
+		// Every series' tokens live as long as K-Series' do, so that to advance an hour
+		// shows all of them being renewed.
+		AccessLifetime: devAccessLifetime,
+		Clients:        []sandbox.Client{{ID: devClientR, Series: appR, RedirectURI: d.urls.Public + "/oauth/callback/" + appR}},
 	})
 	go func() { ended <- serveSandbox(ctx, l, d.sandbox, d.log) }()
 }
+
+const (
+	devAccessLifetime = 25 * time.Minute
+	devClientR        = "evergrant-demo-r"
+	devClientX        = "evergrant-demo-x"
+)
 
 // devHeadStart is more than the time between two refusals that prove a grant dead.
 const devHeadStart = 12 * time.Second
 
 // startServer writes a configuration as a user would and starts a server with it.
 func (d *dev) startServer(ctx context.Context, public, private net.Listener) error {
-	d.urls.Public, d.urls.API = "http://"+public.Addr().String(), "http://"+private.Addr().String()
-	d.urls.Key = d.key.Reveal()
 	for name, content := range map[string]string{
-		"evergrant.yaml": fmt.Sprintf(devConfig, d.urls.Public),
+		"evergrant.yaml": fmt.Sprintf(devConfig, d.urls.Public, devClientR, devClientX),
 		"master.key":     seal.GenerateMaster().Reveal(),
 		"client-secret":  access.NewSecret().Reveal(),
 		"api.key":        d.key.Reveal(),
@@ -176,7 +187,8 @@ func (d *dev) startServer(ctx context.Context, public, private net.Listener) err
 
 func (d *dev) configFile() string { return filepath.Join(d.dir, "evergrant.yaml") }
 
-// devConfig is the demo's configuration, but for its public URL.
+// devConfig is the demo's configuration, but for its public URL and the client
+// ids that tell no series.
 const devConfig = `version: 1
 server: {public_url: %s}
 encryption: {keys: [{id: k1, file: ./master.key}]}
@@ -188,6 +200,18 @@ apps:
     client_secret: {file: ./client-secret}
     scopes: [financial-api, orders-api, offline_access]
     required_scopes: [financial-api]
+  r-series:
+    provider: lightspeed-r
+    environment: sandbox
+    client_id: %s
+    client_secret: {file: ./client-secret}
+    scopes: ["employee:all"]
+  x-series:
+    provider: lightspeed-x
+    environment: sandbox
+    client_id: %s
+    client_secret: {file: ./client-secret}
+    scopes: ["outlets:read", "retailer:read", "payment_types:read", "registers:read", "customers:read", "products:read", "sales:read"]
 links: {return_url_allow: ["http://localhost:3000/*"]}
 brand: {name: Acme Loyalty, support: {email: help@acme.example}}
 api_keys: [{name: dev, key: {file: ./api.key}, scopes: [admin]}]
