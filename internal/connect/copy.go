@@ -6,17 +6,18 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/evergrant/evergrant/internal/coverage"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/provider"
 )
 
-// landingPage asks the merchant to go to the provider.
-func (s *Service) landingPage(v visit, ep provider.Endpoints) answer {
+// landingPage asks the merchant to go to the provider. missing are the locations
+// that an additional login is asked for.
+func (s *Service) landingPage(v visit, ep provider.Endpoints, missing []coverage.Location) answer {
 	name, brand, login := businessName(v.link), s.brand.Name, v.app.Recipe.Login
 	p := page{
 		Code:      v.link.ShortCode,
-		ListTitle: fmt.Sprintf("%s asks to:", brand),
-		List:      permissions(v.app),
+		Lists:     []list{{fmt.Sprintf("%s asks to:", brand), permissions(v.app)}},
 		NoteTitle: "Use the owner’s or a manager’s login.",
 		Note: fmt.Sprintf("The connection covers the locations that person can see, and ends if their account at %s is closed.",
 			login),
@@ -38,6 +39,11 @@ func (s *Service) landingPage(v visit, ep provider.Endpoints) answer {
 		p.Heading = fmt.Sprintf("Add a login for %s", name)
 		p.Lead = []string{fmt.Sprintf("%s does not reach every location of %s yet. Log in to %s as somebody who can see the missing ones. What is connected already stays connected.",
 			brand, name, login)}
+		if len(missing) > 0 {
+			p.NoteTitle = "Log in as somebody who can see these locations."
+			p.Note = fmt.Sprintf("A login that cannot see them in %s does not bring them along.", login)
+			p.Lists = slices.Insert(p.Lists, 0, list{"Still missing:", labels(missing)})
+		}
 	default:
 		p.Heading = fmt.Sprintf("Connect %s to %s", name, brand)
 		p.Lead = []string{fmt.Sprintf("You will log in to %s and agree to share data with %s. It takes about a minute.", login, brand)}
@@ -45,31 +51,41 @@ func (s *Service) landingPage(v visit, ep provider.Endpoints) answer {
 	return answer{status: http.StatusOK, page: p}
 }
 
-// mostNamed is how many locations are named on the done page.
+// mostNamed is how many locations are named in one list.
 const mostNamed = 20
 
-// donePage says that the connection stands and what it reaches.
-func (s *Service) donePage(v visit, grants []grant.Grant, locations []grant.Location) answer {
+// donePage says that the connection stands and what it reaches, and which of the
+// locations it should reach are still missing.
+func (s *Service) donePage(v visit, grants []grant.Grant, c coverage.Coverage) answer {
+	brand, login := s.brand.Name, v.app.Recipe.Login
 	p := page{
 		Mark: "done", Code: v.link.ShortCode,
 		Heading: fmt.Sprintf("%s is connected", capital(businessName(v.link))),
-		Lead:    []string{fmt.Sprintf("%s can now work with %s. There is nothing more to do.", s.brand.Name, v.app.Recipe.Login)},
+		Lead:    []string{fmt.Sprintf("%s can now work with %s. There is nothing more to do.", brand, login)},
 		Button:  s.back(v),
 		Foot:    []string{"You can close this page."},
 	}
-	if names := locationNames(locations); len(names) > 0 {
-		p.ListTitle, p.List = "Connected locations:", names
+	connected := list{Title: "Connected locations:", Items: labels(slices.DeleteFunc(slices.Clone(c.Locations),
+		func(l coverage.Location) bool { return len(l.Grants) == 0 }))}
+	if who := partyName(grants); who != "" {
+		connected.Title = fmt.Sprintf("Connected locations of %s:", who)
+	}
+	p.Lists = []list{connected}
+	switch missing := c.Missing(wanted(v.link)); {
+	case len(missing) > 0:
+		p.Lead = []string{fmt.Sprintf("%s can now work with %s, but not yet with every location.", brand, login)}
+		p.Lists = append(p.Lists, list{"Still missing:", labels(missing)})
 		p.Foot = append(p.Foot, fmt.Sprintf(
-			"Is a location missing? Ask %s for a link for somebody who can see it, or let them change your access in %s.",
-			s.brand.Name, v.app.Recipe.Login))
-		if who := partyName(grants); who != "" {
-			p.ListTitle = fmt.Sprintf("Connected locations of %s:", who)
-		}
+			"Nobody who has connected can see what is missing in %s. Ask %s for a link for somebody who can, or let them change your access in %s.",
+			login, brand, login))
+	case len(connected.Items) > 0:
+		p.Foot = append(p.Foot, fmt.Sprintf(
+			"Is a location missing? Ask %s for a link for somebody who can see it, or let them change your access in %s.", brand, login))
 	}
 	if slices.Contains(v.conn.Flags, grant.ScopeMissing) {
 		p.NoteTitle = "A permission is missing."
 		p.Note = fmt.Sprintf("%s was not given everything it asked for, so a part of it may not work. %s can send you a link to try again.",
-			s.brand.Name, s.brand.Name)
+			brand, brand)
 	}
 	return answer{status: http.StatusOK, page: p}
 }
@@ -85,20 +101,12 @@ func partyName(grants []grant.Grant) string {
 	return last.Identity.Name
 }
 
-// locationNames lists each location once, by name.
-func locationNames(locations []grant.Location) []string {
-	seen := make(map[string]bool)
+// labels lists locations for people, by name.
+func labels(locations []coverage.Location) []string {
 	var names []string
 	for _, l := range locations {
-		if seen[l.ID] {
-			continue
-		}
-		seen[l.ID] = true
-		if strings.TrimSpace(l.Name) == "" {
-			names = append(names, l.ID)
-			continue
-		}
-		names = append(names, l.Name)
+		l.Name = strings.TrimSpace(l.Name)
+		names = append(names, l.Label())
 	}
 	slices.Sort(names)
 	if more := len(names) - mostNamed; more > 1 {

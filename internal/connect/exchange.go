@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/fault"
@@ -69,7 +70,7 @@ func (s *Service) send(ctx context.Context, v visit, t trip, redirectURI string,
 	for i := 0; ; i++ {
 		ans := s.c.Sender.Send(ctx, oauth.Request{
 			TokenURL: t.TokenURL, Client: v.app.Client(i), Encoding: v.app.Recipe.Encoding,
-			Params: oauth.CodeParams(code, v.app.RedirectParam(redirectURI), t.Verifier),
+			Params: v.app.ExchangeParams(oauth.CodeParams(code, v.app.RedirectParam(redirectURI), t.Verifier)),
 			Fresh:  true, Timeout: v.app.Policy.Timeout(),
 		})
 		res := oauth.Classify(ans, v.app.Recipe.Errors)
@@ -195,16 +196,22 @@ func (s *Service) finished(ctx context.Context, v visit) (grant.Problem, error) 
 }
 
 // place stores the locations that were given by hand with the link, where the
-// provider has no call that lists them.
+// provider has no call that lists them, beside those that were given before.
 func (s *Service) place(ctx context.Context, v visit, issued issue.Result) {
-	if len(v.link.Locations) == 0 || issued.Locations != nil {
+	if len(v.link.Locations) == 0 || !issued.Unlisted {
 		return
 	}
-	var ls []grant.Location
+	seen, err := s.c.Store.Locations(ctx, v.conn.ID)
+	ls := slices.DeleteFunc(seen, func(l grant.Location) bool {
+		return l.GrantID != issued.Grant.ID || l.Lost() || l.LostBy != nil || slices.Contains(v.link.Locations, l.ID)
+	})
 	for _, id := range v.link.Locations {
 		ls = append(ls, grant.Location{GrantID: issued.Grant.ID, ID: id, SeenAt: s.c.Now()})
 	}
-	if err := s.c.Store.SetLocations(ctx, issued.Grant.ID, ls); err != nil {
+	if err == nil {
+		err = s.c.Store.SetLocations(ctx, issued.Grant.ID, ls)
+	}
+	if err != nil {
 		s.c.Logger.ErrorContext(ctx, "the locations of a link could not be stored; set them by hand", "link", v.link.ID, "err", err)
 	}
 }

@@ -77,7 +77,7 @@ func (s *Service) CreateLink(ctx context.Context, r LinkRequest) (CreatedLink, e
 	}
 	s.c.LinkState(link.App, string(link.State))
 	created := CreatedLink{Link: link, URL: s.linkURL(token.Reveal(), "")}
-	created.Subject, created.Text = s.message(link, app, created.URL)
+	created.Subject, created.Text = s.message(link, app, created.URL, s.missing(ctx, link, conn))
 	return created, nil
 }
 

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/evergrant/evergrant/internal/coverage"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/provider"
 )
 
-// message returns a mail to the merchant, ready to send.
-func (s *Service) message(l grant.Link, app *provider.App, url string) (subject, text string) {
+// message returns a mail to the merchant, ready to send. missing are the locations
+// that an additional login is asked for.
+func (s *Service) message(l grant.Link, app *provider.App, url string, missing []coverage.Location) (subject, text string) {
 	login, brand := app.Recipe.Login, s.brand.Name
 	name := businessName(l)
 	var what string
@@ -20,6 +22,10 @@ func (s *Service) message(l grant.Link, app *provider.App, url string) (subject,
 	case grant.PurposeAddGrant:
 		subject = fmt.Sprintf("%s: one more login for %s", capital(name), brand)
 		what = fmt.Sprintf("%s does not see every location of %s yet. Please let somebody who can see them in %s open this link.", brand, name, login)
+		if len(missing) > 0 {
+			what = fmt.Sprintf("%s does not see these locations of %s yet:\n\n- %s\n\nPlease let somebody who can see them in %s open this link.",
+				brand, name, strings.Join(labels(missing), "\n- "), login)
+		}
 	default:
 		subject = fmt.Sprintf("%s: please connect %s to %s", capital(name), login, brand)
 		what = fmt.Sprintf("Please connect the account of %s at %s to %s.", name, login, brand)
@@ -27,7 +33,11 @@ func (s *Service) message(l grant.Link, app *provider.App, url string) (subject,
 
 	var b strings.Builder
 	fmt.Fprintf(&b, "Hello,\n\n%s It takes about a minute:\n\n%s\n\n", what, url)
-	fmt.Fprintf(&b, "Use the owner's or a manager's login. %s never sees your password.\n", brand)
+	who := "the owner's or a manager's login"
+	if len(missing) > 0 {
+		who = "a login that sees them"
+	}
+	fmt.Fprintf(&b, "Use %s. %s never sees your password.\n", who, brand)
 	fmt.Fprintf(&b, "The link works until %s and is only for you.\n", day(l.ExpiresAt))
 	if help := s.help(); help != "" {
 		fmt.Fprintf(&b, "\nQuestions? %s Your code is %s.\n", help, l.ShortCode)

@@ -13,12 +13,10 @@ var pageHTML string
 
 // page is what the one template shows: what happened, what to do, whom to ask.
 type page struct {
-	Heading string
-	Mark    string   // done, problem or "": the sign above the heading
-	Lead    []string // paragraphs
-	List    []string // under ListTitle
-	// ListTitle introduces List.
-	ListTitle string
+	Heading   string
+	Mark      string   // done, problem or "": the sign above the heading
+	Lead      []string // paragraphs
+	Lists     []list
 	NoteTitle string // of a box that must not be missed
 	Note      string
 	Button    button
@@ -28,6 +26,12 @@ type page struct {
 	Brand Brand
 	Style string
 	Help  bool
+}
+
+// list is a list under a title. Without items it is not shown.
+type list struct {
+	Title string
+	Items []string
 }
 
 // button is the one thing to do. Without an address there is none.

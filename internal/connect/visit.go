@@ -103,7 +103,7 @@ func (s *Service) landing(r *http.Request) answer {
 			return s.depart(r, v, ep)
 		}
 	}
-	a := s.landingPage(v, ep)
+	a := s.landingPage(v, ep, s.missing(r.Context(), v.link, v.conn))
 	a.formAction = origin(ep.Authorize)
 	return a
 }
@@ -139,16 +139,9 @@ func (s *Service) done(r *http.Request) answer {
 	if v.link.State != grant.LinkStateCompleted {
 		return goTo(s.linkURL(v.token.Reveal(), ""))
 	}
-	locations, err := s.c.Store.Locations(r.Context(), v.conn.ID)
-	if err != nil {
-		// The connection stands whether or not its locations can be named.
-		s.c.Logger.WarnContext(r.Context(), "locations could not be read", "connection", v.conn.ID, "err", err)
-	}
-	grants, err := s.c.Store.Grants(r.Context(), v.conn.ID)
-	if err != nil {
-		s.c.Logger.WarnContext(r.Context(), "grants could not be read", "connection", v.conn.ID, "err", err)
-	}
-	return s.donePage(v, grants, locations)
+	// The connection stands whether or not its locations can be named.
+	reached, grants := s.coverage(r.Context(), v.conn)
+	return s.donePage(v, grants, reached)
 }
 
 // problem says why the last try failed.

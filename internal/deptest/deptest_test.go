@@ -87,7 +87,7 @@ func TestLayers(t *testing.T) {
 		"provider":            {[]string{"internal/grant", "internal/oauth", "internal/secret"}, "a recipe is data; it cannot reach the store"},
 		"provider/lightspeed": {[]string{"provider", "internal/grant", "internal/oauth"}, "a recipe is data; it cannot reach the store"},
 		"provider/builtin":    {[]string{"provider", "provider/lightspeed"}, "the catalogue lists recipes"},
-		"internal/issue":      {[]string{"internal/grant", "internal/oauth", "internal/seal", "internal/store", "provider"}, engine},
+		"internal/issue":      {[]string{"internal/coverage", "internal/grant", "internal/oauth", "internal/seal", "internal/store", "provider"}, engine},
 		"internal/refresh": {[]string{"internal/fault", "internal/grant", "internal/oauth", "internal/seal", "internal/spool", "internal/store",
 			"internal/telemetry", "provider"}, engine},
 		"manager": {[]string{".", "internal/coverage", "internal/event", "internal/grant", "internal/issue", "internal/oauth", "internal/refresh",

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/coverage"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
@@ -28,12 +29,13 @@ func (i *Issuer) issue(ctx context.Context, r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	identity, reach, err := i.identify(ctx, r)
+	identity, found, err := i.identify(ctx, r)
 	if err != nil {
 		return Result{}, err
 	}
 	for range installTries {
-		res, err := i.install(ctx, r, identity, reach)
+		res, err := i.install(ctx, r, identity, found.reach)
+		res.Unlisted = found.unlisted
 		if !errors.Is(err, store.ErrStale) {
 			return res, err
 		}
@@ -79,31 +81,37 @@ func (i *Issuer) finished(ctx context.Context, r Request) error {
 	return nil
 }
 
+// found is what discovery came to.
+type found struct {
+	reach    *provider.Reach // nil if it is not known
+	unlisted bool            // and never will be: the provider lists nothing for this scope
+}
+
 // identify finds out whose approval the token is and what it reaches.
-func (i *Issuer) identify(ctx context.Context, r Request) (grant.Identity, *provider.Reach, error) {
+func (i *Issuer) identify(ctx context.Context, r Request) (grant.Identity, found, error) {
 	var id grant.Identity
 	if err := sameVariables(r); err != nil {
-		return id, nil, err
+		return id, found{}, err
 	}
 	if r.App.Recipe.Identify != nil {
 		id = r.App.Recipe.Identify(r.Token, r.Variables)
 	}
 	if r.Purpose == "" || r.App.Recipe.Discover == nil {
-		return id, nil, nil
+		return id, found{unlisted: r.App.Recipe.Discover == nil}, nil
 	}
 	reach, err := i.discover(ctx, r)
 	if err != nil && !errors.Is(err, provider.ErrNoDiscovery) {
-		i.c.Logger.WarnContext(ctx, "locations could not be read; the grant is stored without them",
+		i.c.Logger.WarnContext(ctx, "locations could not be read; the grant is stored without them and they are read again soon",
 			"connection", r.Connection.ID, "app", r.App.Name, "err", err)
-		return id, nil, nil
+		return id, found{}, nil
 	}
 	id.Account = cmp.Or(id.Account, reach.Account)
 	id.Name = cmp.Or(id.Name, reach.Name)
 	if err != nil {
-		return id, nil, nil
+		return id, found{unlisted: true}, nil
 	}
 	id.Businesses = reach.Businesses
-	return id, &reach, nil
+	return id, found{reach: &reach}, nil
 }
 
 // sameVariables refuses a token response that names other values of the
@@ -158,12 +166,44 @@ func (i *Issuer) install(ctx context.Context, r Request, id grant.Identity, reac
 	if err != nil {
 		return Result{}, err
 	}
+	if len(grants) > 0 && in.Locations != nil {
+		seen, err := i.c.Store.Locations(ctx, r.Connection.ID)
+		if err != nil {
+			return Result{}, fmt.Errorf("issue grant: %w", err)
+		}
+		if change := reachChange(r.Connection, grants, seen, in); !change.None() {
+			in.Events = append(in.Events, change.Event(r.Connection, in.Grant.ID))
+		}
+	}
 	if err := i.c.Store.Install(ctx, in); err != nil {
 		return Result{}, fmt.Errorf("issue grant: %w", err)
 	}
 	i.c.Issued(in.Grant)
 	i.flag(ctx, r, in.Grant.Scope)
 	return Result{Grant: in.Grant, Locations: in.Locations, New: !anyLive(grants)}, nil
+}
+
+// reachChange is what an installation changes in what a connection reaches, given
+// its grants and what was seen for them before.
+func reachChange(c grant.Connection, grants []grant.Grant, seen []grant.Location, in store.Installation) coverage.Change {
+	after := []grant.Grant{in.Grant}
+	before := slices.Clone(seen)
+	for _, g := range grants {
+		if g.ID != in.Grant.ID {
+			after = append(after, g)
+			continue
+		}
+		if !g.Identity.OtherPerson(in.Grant.Identity) {
+			continue
+		}
+		for n, l := range before { // what was theirs stays theirs
+			if l.GrantID == g.ID && l.LostBy == nil {
+				before[n].LostBy = &g.Identity
+			}
+		}
+	}
+	return coverage.Between(c.RequiredLocations, after, before,
+		coverage.Replaced(before, in.Grant.ID, in.Locations, in.Grant.ConsentAt), in.Grant.ID)
 }
 
 // build makes the installation, given the connection's grants.

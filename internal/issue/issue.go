@@ -69,8 +69,11 @@ type Request struct {
 // Result is what became of it.
 type Result struct {
 	Grant     grant.Grant
-	Locations []grant.Location
-	New       bool // the connection had no live grant before
+	Locations []grant.Location // nil if they are not known
+	// Unlisted: the provider has no call for this scope that lists locations, so
+	// they can only be given by hand.
+	Unlisted bool
+	New      bool // the connection had no live grant before
 }
 
 // Issue stores the response as a grant. It returns ErrOtherIdentity, ErrFinished
