@@ -7,8 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	dto "github.com/prometheus/client_model/go"
@@ -33,6 +35,42 @@ func (x *scale) metric(name string) *dto.MetricFamily {
 		x.t.Fatalf("there is no metric %s", name)
 	}
 	return all[name]
+}
+
+// processorTime is what the server, and PostgreSQL if it is its store, have used
+// so far. Unlike time it hardly depends on what else the machine does.
+func (x *scale) processorTime() (server, db time.Duration) {
+	server = processorTime(x.t, x.server.process.Process.Pid)
+	if x.name == "postgres" {
+		db = processorTime(x.t, cluster.Pid())
+	}
+	return server, db
+}
+
+// processorTime is what a process, its children and those that have ended used.
+func processorTime(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticks := 0
+	for _, stat := range stats {
+		text, err := os.ReadFile(stat)
+		if err != nil {
+			continue // it has ended
+		}
+		// See proc(5). The name before the bracket may hold anything.
+		f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		number := func(i int) int { n, _ := strconv.Atoi(f[i]); return n }
+		switch own := filepath.Base(filepath.Dir(stat)) == strconv.Itoa(pid); {
+		case own:
+			ticks += number(11) + number(12) + number(13) + number(14)
+		case number(1) == pid:
+			ticks += number(11) + number(12)
+		}
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
 // databaseSize is how large a server's PostgreSQL database is.
