@@ -124,6 +124,20 @@ type Location struct {
 	BusinessName string   `json:"business_name"`
 	Required     bool     `json:"required"`
 	Grants       []string `json:"grants"` // the live grants that reach it
+	// RestorableBy tells of a location that nobody reaches by whose approval it was
+	// reached, the last to see it first.
+	RestorableBy []Restorer `json:"restorable_by,omitempty"`
+}
+
+// Restorer is somebody who could make a location reachable again. If Live, their
+// access at the provider has to be given back; otherwise they have to approve
+// again.
+type Restorer struct {
+	Grant    string    `json:"grant"`
+	Live     bool      `json:"live"`
+	Identity Identity  `json:"identity"`
+	SeenAt   time.Time `json:"seen_at,omitzero"` // when the provider last listed the location for them
+	LostAt   time.Time `json:"lost_at,omitzero"` // when it no longer did; zero if the grant ended first
 }
 
 // RefreshedGrant is what a demanded refresh of one grant came to.

@@ -17,6 +17,7 @@ type connectionCmd struct {
 	List       connectionListCmd       `cmd:"" help:"List connections."`
 	Show       connectionShowCmd       `cmd:"" help:"Show one connection and its grants."`
 	Refresh    connectionRefreshCmd    `cmd:"" help:"Renew a connection's tokens now."`
+	Locations  connectionLocationsCmd  `cmd:"" help:"Show which grants reach which locations, and what nobody reaches."`
 	Disconnect connectionDisconnectCmd `cmd:"" help:"End a connection; its history stays."`
 	Import     connectionImportCmd     `cmd:"" help:"Make or update many connections, one a line."`
 }
