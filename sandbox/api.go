@@ -52,7 +52,7 @@ func (s *Sandbox) api(sr *series, scope string, f func(*apiCall) (any, *apiError
 			content, refused = f(c)
 		}
 		if refused == nil {
-			writeJSON(w, http.StatusOK, content)
+			writeContent(w, content)
 			return
 		}
 		for name, values := range refused.header {
@@ -121,7 +121,7 @@ func (s *Sandbox) bearer(sr *series, r *http.Request, entry *LogEntry) (t *token
 	user, _ := s.w.user(t.grant.email)
 	host := r.PathValue(tenantInPath)
 	switch {
-	case t.ended, t.grant.death != "", sr.tenant(user) != t.grant.tenant:
+	case t.ended, t.grant.death != "", user.Locked, sr.tenant(user) != t.grant.tenant:
 		return nil, revokedToken
 	case !t.live(s.now()):
 		return nil, expiredToken
@@ -245,6 +245,23 @@ func listBusinessesShort(c *apiCall) (any, *apiError) {
 		list = append(list, map[string]any{"name": b.Name, "id": b.ID, "businessLocations": locations})
 	}
 	return list, nil
+}
+
+// document is an answer that is not JSON.
+type document struct {
+	media string
+	text  []byte
+}
+
+// writeContent writes the 200 of an API call.
+func writeContent(w http.ResponseWriter, content any) {
+	d, other := content.(document)
+	if !other {
+		writeJSON(w, http.StatusOK, content)
+		return
+	}
+	w.Header().Set("Content-Type", d.media)
+	_, _ = w.Write(d.text)
 }
 
 // writeJSON writes content, which always marshals: the sandbox made it.

@@ -158,7 +158,7 @@ func (s *Sandbox) login(sr *series, r *http.Request) reply {
 	if ok {
 		_, ok = sr.reach(u)
 	}
-	if !ok || u.Password != r.PostForm.Get("password") {
+	if !ok || u.Locked || u.Password != r.PostForm.Get("password") {
 		entry.Outcome = "Invalid username or password"
 		return s.loginPage(http.StatusOK, l, "Invalid username or password.")
 	}

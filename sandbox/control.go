@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,6 +52,8 @@ func (s *Sandbox) routeControl() {
 	handle("POST /clients", http.StatusOK, s.controlClient)
 	handle("POST /users", http.StatusOK, s.controlUser)
 	handle("POST /users/{email}/revoke", http.StatusOK, s.controlRevoke)
+	handle("POST /users/{email}/lock", http.StatusOK, s.controlLock(true))
+	handle("POST /users/{email}/unlock", http.StatusOK, s.controlLock(false))
 	s.mux.HandleFunc(controlRoot+"/", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusNotFound, map[string]any{"error": "no such control; GET / lists them"})
 	})
@@ -114,6 +117,7 @@ func (s *Sandbox) controlReset(*http.Request, []byte) (any, error) {
 
 func (s *Sandbox) controlLifetimes(_ *http.Request, body []byte) (any, error) {
 	var in struct {
+		Series  string `json:"series"` // a series or a family; "" is all
 		Access  string `json:"access"`
 		Refresh string `json:"refresh"`
 		Code    string `json:"code"`
@@ -135,8 +139,21 @@ func (s *Sandbox) controlLifetimes(_ *http.Request, body []byte) (any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	life := &s.w.life
-	*life = lifetimes{access: first(access, life.access), refresh: first(refresh, life.refresh), code: first(code, life.code)}
+	set := func(life lifetimes) lifetimes {
+		return lifetimes{access: cmp.Or(access, life.access), refresh: cmp.Or(refresh, life.refresh), code: cmp.Or(code, life.code)}
+	}
+	known := in.Series == ""
+	if known {
+		s.w.life = set(s.w.life)
+	}
+	for _, sr := range s.series {
+		if in.Series == sr.name || in.Series == sr.family {
+			s.w.lifeOf[sr.name], known = set(s.w.lifeOf[sr.name]), true
+		}
+	}
+	if !known {
+		return nil, fmt.Errorf("series: %q is none; there are k-series, r-series and x-series", clip(in.Series))
+	}
 	return s.viewLifetimes(), nil
 }
 
@@ -228,12 +245,42 @@ func (s *Sandbox) controlUser(_ *http.Request, body []byte) (any, error) {
 
 var errNoUser = errors.New("email: no such user")
 
-func (s *Sandbox) controlRevoke(r *http.Request, _ []byte) (any, error) {
+// controlRevoke ends the user's grants, or only their access tokens.
+func (s *Sandbox) controlRevoke(r *http.Request, body []byte) (any, error) {
+	var in struct {
+		Only string `json:"only"`
+	}
+	if len(body) > 0 {
+		if err := decode(body, &in); err != nil {
+			return nil, err
+		}
+	}
 	email := r.PathValue("email")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.w.user(email); !ok {
 		return nil, errNoUser
 	}
-	return map[string]any{"revoked": s.w.revokeUser(email, s.now())}, nil
+	switch in.Only {
+	case "":
+		return map[string]any{"revoked": s.w.revokeUser(email, s.now())}, nil
+	case "access_tokens":
+		return map[string]any{"revoked": s.w.endAccessOf(email, s.now())}, nil
+	}
+	return nil, fmt.Errorf("only: %q is not access_tokens; leave it out to end everything", clip(in.Only))
+}
+
+// controlLock locks a user out, or in again.
+func (s *Sandbox) controlLock(locked bool) func(*http.Request, []byte) (any, error) {
+	return func(r *http.Request, _ []byte) (any, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		u, ok := s.w.user(r.PathValue("email"))
+		if !ok {
+			return nil, errNoUser
+		}
+		u.Locked = locked
+		s.w.addUser(u)
+		return viewUser(u), nil
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // refuseByFault does what a fault in the way of processing does to the grant.
@@ -37,7 +38,7 @@ func (s *Sandbox) refuseByFault(c *call) answer {
 // deliver writes the answer, or what the faults leave of it.
 func (s *Sandbox) deliver(w http.ResponseWriter, c *call, a answer) {
 	if f := c.faults.before; f != nil && a.err == nil {
-		deliverTrouble(w, f)
+		s.deliverTrouble(w, c.series, f)
 		return
 	}
 	h := w.Header()
@@ -48,12 +49,7 @@ func (s *Sandbox) deliver(w http.ResponseWriter, c *call, a answer) {
 	var content map[string]any
 	if a.err != nil {
 		status = a.err.status
-		content = map[string]any{"error": a.err.code, "error_description": a.err.description}
-		if c.series.hint != nil {
-			if hint := c.series.hint(c, a.err); hint != "" {
-				content["hint"] = hint
-			}
-		}
+		content = c.refusal(a.err)
 		if status == http.StatusUnauthorized && c.series.basic {
 			h.Set("WWW-Authenticate", `Basic realm="`+c.series.name+`"`)
 		}
@@ -66,6 +62,15 @@ func (s *Sandbox) deliver(w http.ResponseWriter, c *call, a answer) {
 		s.log.Error("token answer not encoded", "err", err)
 	}
 	s.send(w, status, body, c.faults.hides())
+}
+
+// refusal is the body of an error answer (RFC 6749 section 5.2), or the series'
+// own.
+func (c *call) refusal(e *oauthError) map[string]any {
+	if c.series.refusal != nil {
+		return c.series.refusal(c, e)
+	}
+	return map[string]any{"error": e.code, "error_description": e.description}
 }
 
 // send writes the body the way the fault leaves it.
@@ -107,7 +112,7 @@ const captivePortal = `<!doctype html><html><head><title>Welcome to Harbour Hote
 `
 
 // deliverTrouble answers a request that was not processed.
-func deliverTrouble(w http.ResponseWriter, f *activeFault) {
+func (s *Sandbox) deliverTrouble(w http.ResponseWriter, sr *series, f *activeFault) {
 	h := w.Header()
 	switch f.Fault.Fault {
 	case "reset":
@@ -117,11 +122,11 @@ func deliverTrouble(w http.ResponseWriter, f *activeFault) {
 		w.WriteHeader(http.StatusInternalServerError)
 		_, _ = w.Write([]byte(`{"error":"unknown_error"}`))
 	case "status_429":
-		after := f.Match["retry_after"]
-		if after == "" {
-			after = "5"
+		after, err := strconv.Atoi(f.Match["retry_after"])
+		if err != nil {
+			after = 5
 		}
-		h.Set("Retry-After", after)
+		h.Set("Retry-After", sr.retryAfterText(s.Now(), time.Duration(after)*time.Second))
 		h.Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusTooManyRequests)
 		_, _ = w.Write([]byte(`{"message":"API rate limit exceeded"}`))

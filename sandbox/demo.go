@@ -9,6 +9,9 @@ type User struct {
 	Businesses []Business `json:"businesses"`         // K-Series
 	Account    *Account   `json:"account,omitempty"`  // R-Series; nil cannot log in there
 	Retailer   *Retailer  `json:"retailer,omitempty"` // X-Series; nil cannot log in there
+	// Locked: the user cannot log in, and no token the user approved works until the
+	// lock is taken off.
+	Locked bool `json:"locked,omitempty"`
 }
 
 // Business is a company with the locations of it that one user sees.

@@ -14,10 +14,8 @@ import (
 // routeRAPI adds the API of R-Series.
 func (s *Sandbox) routeRAPI(sr *series) {
 	s.mux.HandleFunc("GET "+sr.root+"/API/Session.json", s.api(sr, "", sessionR))
-	s.mux.HandleFunc("GET "+sr.root+"/API/V3/{path...}", s.api(sr, "", readR))
-	s.mux.HandleFunc(sr.root+"/API/", s.api(sr, "", func(*apiCall) (any, *apiError) {
-		return nil, failR(http.StatusNotFound, "Not Found", "No such resource.", "NotFoundException")
-	}))
+	s.mux.HandleFunc("GET "+sr.root+"/API/V3/{path...}", s.api(sr, "", serveR))
+	s.mux.HandleFunc(sr.root+"/API/", s.api(sr, "", func(*apiCall) (any, *apiError) { return nil, noSuchR() }))
 }
 
 // failR is an error in the shape that was recorded: four members, all text.
@@ -161,13 +159,31 @@ func parseResourceR(path string) (resourceR, bool) {
 	return r, known && !(len(parts) > 2 && r.entity == "Account")
 }
 
-// readR serves one account, and the lists and records of it.
-func readR(c *apiCall) (any, *apiError) {
-	missing := failR(http.StatusNotFound, "Not Found", "No such resource.", "NotFoundException")
+// noSuchR is a 404.
+func noSuchR() *apiError {
+	return failR(http.StatusNotFound, "Not Found", "No such resource.", "NotFoundException")
+}
+
+// serveR answers JSON where the path or, before it, the Accept header asks for it,
+// and XML elsewhere.
+func serveR(c *apiCall) (any, *apiError) {
 	want, ok := parseResourceR(c.r.PathValue("path"))
 	if !ok {
-		return nil, missing
+		return nil, noSuchR()
 	}
+	content, refused := readR(c, want)
+	accept := strings.ToLower(c.r.Header.Get("Accept"))
+	switch {
+	case refused != nil, strings.Contains(accept, "application/json"):
+	case !want.json, strings.Contains(accept, "/xml"):
+		return document{"application/xml; charset=utf-8", encodeXML(want.entity, content)}, nil
+	}
+	return content, refused
+}
+
+// readR serves the account, and the lists and records of it.
+func readR(c *apiCall, want resourceR) (map[string]any, *apiError) {
+	missing := noSuchR()
 	if want.entity == "Account" {
 		if want.id != "" && want.id != c.token.grant.tenant {
 			return nil, forbiddenR(c)

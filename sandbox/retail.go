@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -115,7 +116,7 @@ func readBody(r *http.Request, more bool) (url.Values, *oauthError) {
 		}
 	case media == "application/json":
 		var fields map[string]string
-		if json.NewDecoder(r.Body).Decode(&fields) == nil {
+		if raw, err := io.ReadAll(r.Body); err == nil && json.Unmarshal(raw, &fields) == nil {
 			values := url.Values{}
 			for name, value := range fields {
 				values.Set(name, value)

@@ -54,8 +54,7 @@ func shopsOfR(c *apiCall) []recordR {
 	return out
 }
 
-// sampleDay is the day before which all samples were made, in the offset format of
-// R-Series.
+// sampleTime is when the nth sample was made.
 func sampleTime(n int) string {
 	return time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC).Add(time.Duration(n) * 7 * time.Hour).Format("2006-01-02T15:04:05-07:00")
 }
@@ -110,7 +109,7 @@ func sampleItemsR(*apiCall) []recordR {
 }
 
 // listR is a page of records: limit, sort, after and before, or the count alone.
-func listR(c *apiCall, entity, key string, all []recordR) (any, *apiError) {
+func listR(c *apiCall, entity, key string, all []recordR) (map[string]any, *apiError) {
 	q := c.r.URL.Query()
 	if q.Get("count") == "1" {
 		for _, other := range []string{"limit", "sort", "after", "before"} {

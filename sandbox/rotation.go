@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -163,26 +164,23 @@ func (w *world) forgetExpired(g *grant, now time.Time) {
 	g.issued = kept
 }
 
-func (w *world) codeLife(sr *series) time.Duration { return first(w.life.code, sr.code) }
+func (w *world) codeLife(sr *series) time.Duration {
+	return cmp.Or(w.lifeOf[sr.name].code, w.life.code, sr.code)
+}
 
 // accessLife is how long access tokens live; g is nil for those of no grant yet.
 func (w *world) accessLife(sr *series, g *grant) time.Duration {
+	own := sr.access
 	if g != nil && g.old {
-		return first(w.life.access, oldServerAccess)
+		own = oldServerAccess
 	}
-	return first(w.life.access, sr.access)
+	return cmp.Or(w.lifeOf[sr.name].access, w.life.access, own)
 }
 
 func (w *world) refreshLife(sr *series, offline bool) time.Duration {
+	own := sr.refreshOnline
 	if offline {
-		return first(w.life.refresh, sr.refreshOffline)
+		own = sr.refreshOffline
 	}
-	return first(w.life.refresh, sr.refreshOnline)
-}
-
-func first(d, otherwise time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return otherwise
+	return cmp.Or(w.lifeOf[sr.name].refresh, w.life.refresh, own)
 }

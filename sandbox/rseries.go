@@ -71,7 +71,7 @@ func (s *Sandbox) rSeries() *series {
 			noGrantType:    invalidRequestR(http.StatusBadRequest),
 			badGrantType:   oauthError{http.StatusBadRequest, "unsupported_grant_type", "The authorization grant type is not supported by the authorization server."},
 		},
-		hint:         hintR,
+		refusal:      refusalR,
 		limit:        s.limitR,
 		unauthorized: unauthorizedR,
 		forbidden:    forbiddenR,
@@ -104,21 +104,22 @@ func invalidRequestR(status int) oauthError {
 	return oauthError{status, "invalid_request", "The request is missing a required parameter, includes an invalid parameter value, includes a parameter more than once, or is otherwise malformed."}
 }
 
-// hintR names the parameter that is missing.
-func hintR(c *call, e *oauthError) string {
-	if e.code != "invalid_request" {
-		return ""
-	}
-	name := "grant_type"
+// refusalR may have a third member: a hint that names what is wrong.
+func refusalR(c *call, e *oauthError) map[string]any {
+	body := map[string]any{"error": e.code, "error_description": e.description}
+	check := func(parameter string) { body["hint"] = "Check the `" + parameter + "` parameter" }
 	switch {
+	case e.code == "invalid_scope":
+		check("scope")
+	case e.code != "invalid_request":
 	case c.req.grantType == "refresh_token" && c.req.refreshToken == "":
-		name = "refresh_token"
+		check("refresh_token")
 	case c.req.grantType == "authorization_code" && c.req.code == "":
-		name = "code"
-	case c.req.grantType != "":
-		return ""
+		check("code")
+	case c.req.grantType == "":
+		check("grant_type")
 	}
-	return "Check the `" + name + "` parameter"
+	return body
 }
 
 // limitR counts the refreshes of a grant. A sixth within a minute is refused; of

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -76,8 +77,10 @@ type series struct {
 	reply func(p *pair) map[string]any
 	// texts are the error descriptions of the token endpoint.
 	texts refusals
-	// hint is an error answer's third member. May be nil.
-	hint func(c *call, e *oauthError) string
+	// refusal is the body of the token endpoint's error answer. Nil is RFC 6749's.
+	refusal func(c *call, e *oauthError) map[string]any
+	// retryAfter writes how long to wait; nil writes seconds.
+	retryAfter func(now time.Time, wait time.Duration) string
 	// callback adds to the redirect with a code. May be nil.
 	callback func(l *login, back url.Values)
 	// limit counts a token request with good credentials. May be nil.
@@ -119,6 +122,14 @@ type oauthError struct {
 	status      int
 	code        string
 	description string
+}
+
+// retryAfterText is the value of Retry-After (RFC 9110 section 10.2.3).
+func (sr *series) retryAfterText(now time.Time, wait time.Duration) string {
+	if sr.retryAfter != nil {
+		return sr.retryAfter(now, wait)
+	}
+	return strconv.Itoa(int(wait / time.Second))
 }
 
 // routeSeries adds the routes of one series.

@@ -51,10 +51,11 @@ type userView struct {
 	Businesses []Business `json:"businesses"`
 	Account    *Account   `json:"account,omitempty"`
 	Retailer   *Retailer  `json:"retailer,omitempty"`
+	Locked     bool       `json:"locked,omitempty"`
 }
 
 func viewUser(u User) userView {
-	return userView{u.Email, u.Name, append([]Business{}, u.Businesses...), u.Account, u.Retailer}
+	return userView{u.Email, u.Name, append([]Business{}, u.Businesses...), u.Account, u.Retailer, u.Locked}
 }
 
 type tokenView struct {

@@ -210,7 +210,8 @@ func (s *Sandbox) refresh(c *call, cl *client, now time.Time) (*pair, *oauthErro
 		return nil, &texts.unknownToken
 	}
 	g := t.grant
-	if !t.spent.IsZero() && !s.presentedAgain(t, now) || !t.live(now) {
+	user, _ := s.w.user(g.email)
+	if !t.spent.IsZero() && !s.presentedAgain(t, now) || !t.live(now) || user.Locked {
 		return nil, &texts.deadToken
 	}
 	scope := g.scope

@@ -12,7 +12,8 @@ import (
 
 // world is everything a reset forgets. The sandbox's lock guards it.
 type world struct {
-	life    lifetimes
+	life    lifetimes            // of every series
+	lifeOf  map[string]lifetimes // of one, by its name; goes before life
 	clients map[clientKey]*client
 	users   map[string]User // by lower-case e-mail address
 	logins  map[string]*login
@@ -29,6 +30,7 @@ type world struct {
 func newWorld(cfg Config) *world {
 	w := &world{
 		life:    lifetimes{access: cfg.AccessLifetime, refresh: cfg.RefreshLifetime, code: cfg.CodeLifetime},
+		lifeOf:  map[string]lifetimes{},
 		clients: map[clientKey]*client{},
 		users:   map[string]User{},
 		logins:  map[string]*login{},
@@ -196,6 +198,19 @@ func (w *world) revokeUser(email string, now time.Time) int {
 	for _, g := range w.grants {
 		if g.death == "" && strings.EqualFold(g.email, email) {
 			g.kill(deathUser, now)
+			n++
+		}
+	}
+	return n
+}
+
+// endAccessOf ends the live access tokens of the user's grants and returns how
+// many grants had one.
+func (w *world) endAccessOf(email string, now time.Time) int {
+	n := 0
+	for _, g := range w.grants {
+		if strings.EqualFold(g.email, email) && g.access != nil && g.access.live(now) {
+			g.endAccess(now, nil)
 			n++
 		}
 	}

@@ -51,8 +51,8 @@ func meterX(c *apiCall) *apiError {
 		return nil
 	}
 	c.s.note(violation{kind: "rate_limited", client: g.client.id, grant: g, detail: fmt.Sprintf("%d requests in five minutes", most)})
-	c.header.Set("Retry-After", ends.UTC().Format(http.TimeFormat))
-	return failX(http.StatusTooManyRequests, "Rate limiting enforced")
+	c.header.Set("Retry-After", g.client.series.retryAfter(ends, 0))
+	return failX(http.StatusTooManyRequests, rateLimitedX)
 }
 
 // open are the outlets that are not deleted; each has one register.

@@ -83,6 +83,8 @@ func (s *Sandbox) xSeries() *series {
 			back.Set("scope", strings.Join(l.scope, " "))
 		},
 		limit:        s.limitX,
+		refusal:      refusalX,
+		retryAfter:   func(now time.Time, wait time.Duration) string { return now.Add(wait).UTC().Format(http.TimeFormat) },
 		unauthorized: unauthorizedX,
 		forbidden:    forbiddenX,
 		meter:        meterX,
@@ -135,8 +137,19 @@ func (s *Sandbox) limitX(c *call, cl *client) *oauthError {
 		return nil
 	}
 	s.note(violation{kind: "rate_limited", client: cl.id, grant: c.grant, detail: "the token endpoint of " + clip(c.tenant) + " takes 10 requests a minute"})
-	c.header.Set("Retry-After", ends.UTC().Format(http.TimeFormat))
-	return &oauthError{http.StatusTooManyRequests, "Too Many Requests", "Rate limiting enforced"}
+	c.header.Set("Retry-After", c.series.retryAfter(ends, 0))
+	return &oauthError{http.StatusTooManyRequests, "Too Many Requests", rateLimitedX}
+}
+
+// rateLimitedX is the message of every 429.
+const rateLimitedX = "Rate limiting enforced"
+
+// refusalX: the 429 is the API's; the bodies of other errors are not documented.
+func refusalX(_ *call, e *oauthError) map[string]any {
+	if e.status == http.StatusTooManyRequests {
+		return map[string]any{"error": e.code, "message": e.description}
+	}
+	return map[string]any{"error": e.code, "error_description": e.description}
 }
 
 // storesFull reports whether a client has as many retailers as it may, and this
