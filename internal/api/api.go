@@ -17,6 +17,7 @@ import (
 
 	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/connect"
+	"github.com/evergrant/evergrant/internal/proxy"
 	"github.com/evergrant/evergrant/internal/store"
 	"github.com/evergrant/evergrant/internal/telemetry"
 	"github.com/evergrant/evergrant/manager"
@@ -39,7 +40,8 @@ type Config struct {
 	// TrustAll serves every request with the rights of an admin key and asks for
 	// none: for the admin socket, which the file system protects.
 	TrustAll  bool
-	PublicURL string // where merchants are sent, for /v1/meta
+	PublicURL string       // where merchants are sent, for /v1/meta
+	Proxy     *proxy.Proxy // nil: nothing is served below /proxy/
 }
 
 // server is the handler.
@@ -88,7 +90,12 @@ func New(c Config) (http.Handler, error) {
 
 // ServeHTTP implements [http.Handler].
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !clean(r.URL.EscapedPath()) {
+	path := r.URL.EscapedPath()
+	if h := s.foreign(r, path); h != nil {
+		s.serve(h)(w, r)
+		return
+	}
+	if !clean(path) {
 		// ServeMux would redirect to a path that may name something else.
 		s.serve(s.unknown)(w, r)
 		return

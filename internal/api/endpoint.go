@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/manager"
@@ -92,6 +94,8 @@ type endpoint struct {
 	query    []param
 	in, out  reflect.Type // nil: none
 	run      func(*call) (any, error)
+	id       string                                      // in the OpenAPI document, if not made from the path
+	describe func(op *huma.Operation, all huma.Registry) // what else that document says of it
 	// lines takes many of in and answers with as many of out, a line each, instead
 	// of run.
 	lines func(*call)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/proxy"
 	"github.com/evergrant/evergrant/internal/store"
 )
 
@@ -21,10 +22,13 @@ const retryInternal = 5 * time.Second
 func toProblem(err error) (p *problem, known bool) {
 	var told *problem
 	var ee *evergrant.Error
+	var carried *proxy.Error
 	switch {
 	case errors.As(err, &told):
 		c := *told
 		return &c, true
+	case errors.As(err, &carried):
+		return fromProxy(carried), true
 	case errors.As(err, &ee):
 		return fromManager(ee)
 	case errors.Is(err, store.ErrNotFound):
@@ -104,13 +108,18 @@ func (w withoutManager) Is(target error) bool { return errors.Is(w.err, target) 
 func (s *server) fail(c *call, err error) {
 	p, known := toProblem(err)
 	if !known {
-		s.log.LogAttrs(c.r.Context(), slog.LevelError, "api: request failed",
-			attrRequest(c.id), attrRoute(c.r), attrError(cause(err)))
+		s.logUnknown(c, err)
 	}
 	if p.Status == http.StatusConflict && c.target != (grant.Ref{}) {
 		s.addStory(c, p)
 	}
 	p.write(c.w, c.id)
+}
+
+// logUnknown logs an error whose text is not for callers.
+func (s *server) logUnknown(c *call, err error) {
+	s.log.LogAttrs(c.r.Context(), slog.LevelError, "api: request failed",
+		attrRequest(c.id), attrRoute(c.r), attrError(cause(err)))
 }
 
 // cause is what lies behind the engine's words for callers.

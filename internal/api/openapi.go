@@ -22,8 +22,11 @@ func document(endpoints []endpoint, version string) ([]byte, error) {
 		Info:    &huma.Info{Title: "Evergrant", Version: version, Description: "Keeps OAuth grants alive for every business your app serves."},
 		Paths:   map[string]*huma.PathItem{},
 		Components: &huma.Components{
-			Schemas:         schemas,
-			SecuritySchemes: map[string]*huma.SecurityScheme{"key": {Type: "http", Scheme: "bearer", BearerFormat: "evg_…"}},
+			Schemas: schemas,
+			SecuritySchemes: map[string]*huma.SecurityScheme{
+				"key":    {Type: "http", Scheme: "bearer", BearerFormat: "evg_…"},
+				"client": {Type: "http", Scheme: "basic", Description: "a ref as the user name and an API key as the password"},
+			},
 		},
 	}
 	failure := &huma.Response{Description: "Problem", Content: map[string]*huma.MediaType{
@@ -67,11 +70,16 @@ func document(endpoints []endpoint, version string) ([]byte, error) {
 			item = &huma.PathItem{}
 			doc.Paths[e.path] = item
 		}
+		if e.describe != nil {
+			e.describe(op, schemas)
+		}
 		switch e.method {
 		case http.MethodGet:
 			item.Get = op
 		case http.MethodPost:
 			item.Post = op
+		case http.MethodPut:
+			item.Put = op
 		case http.MethodPatch:
 			item.Patch = op
 		case http.MethodDelete:
@@ -121,6 +129,9 @@ func answerType(t reflect.Type) reflect.Type {
 // operationID names an operation for generated clients, as in
 // post-connections-ref-token-reject.
 func operationID(e endpoint) string {
+	if e.id != "" {
+		return e.id
+	}
 	path := strings.NewReplacer("/v1/", "", "/", "-", "{", "", "}", "").Replace(e.path)
 	return strings.ToLower(e.method) + "-" + path
 }

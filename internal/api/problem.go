@@ -67,6 +67,7 @@ const (
 	codeNever         = "never_connected"
 	codeNotCovered    = "location_not_covered"
 	codeTemporary     = "temporarily_unavailable"
+	codeLimited       = "rate_limited"
 	codeInternal      = "internal"
 	problemTypePrefix = "urn:evergrant:problem:"
 )
@@ -98,6 +99,8 @@ func title(code string, status int) string {
 		return "No grant reaches the location"
 	case codeTemporary:
 		return "Temporarily unavailable"
+	case codeLimited:
+		return "The provider's rate limit is reached"
 	case codeInternal:
 		return "Something went wrong on our side"
 	}

@@ -75,6 +75,8 @@ func (s *server) endpoints() []endpoint {
 		typed(endpoint{method: del, path: "/v1/keys/{id}", scope: access.Admin, status: http.StatusNoContent,
 			summary: "Revoke an API key"}, s.revokeKey),
 
+		typed(endpoint{method: get, path: metadataPath, open: true, id: "get-oauth-authorization-server",
+			summary: "Show the metadata of the token endpoint (RFC 8414)"}, s.metadata),
 		typed(endpoint{method: get, path: "/v1/whoami",
 			summary: "Show the API key of this request"}, s.whoami),
 		typed(endpoint{method: get, path: "/v1/meta", open: true,
@@ -106,7 +108,12 @@ func (s *server) routes() error {
 	}
 	token := s.tokenEndpoint()
 	handle(token.method, token.path, s.serve(s.serveToken))
-	document, err := document(append(endpoints, token), s.c.Version)
+	handle(http.MethodPost, clientTokenPath, s.serve(s.serveClientToken))
+	documented := append(endpoints, token, clientTokenEndpoint(), forwardAuthEndpoint())
+	if s.c.Proxy != nil {
+		documented = append(documented, proxyEndpoints()...)
+	}
+	document, err := document(documented, s.c.Version)
 	if err != nil {
 		return err
 	}

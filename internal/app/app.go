@@ -22,6 +22,7 @@ import (
 	"github.com/evergrant/evergrant/internal/connect"
 	"github.com/evergrant/evergrant/internal/event"
 	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/proxy"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/spool"
 	"github.com/evergrant/evergrant/internal/store"
@@ -140,6 +141,7 @@ func (a *App) assemble(ctx context.Context) error {
 	serving := api.Config{
 		Manager: a.manager, Links: links, Store: st, FileKeys: c.Keys(), Keys: api.NewKeyring(st, c.Keys(), now),
 		Metrics: metrics, Logger: log, Now: now, Version: a.o.Version, PublicURL: c.Server.PublicURL,
+		Proxy: proxy.New(proxy.Config{Sender: sender, Apps: c.Providers(), Rules: c.ProxyRules()}),
 	}
 	return a.serveOn(links.Handler(), serving)
 }

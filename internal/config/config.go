@@ -8,8 +8,11 @@
 package config
 
 import (
+	"time"
+
 	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/proxy"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/secret"
 	"github.com/evergrant/evergrant/provider"
@@ -94,6 +97,14 @@ type App struct {
 	Rotation             Rotation             `yaml:"rotation,omitempty"`
 	RefreshTokenLifetime RefreshTokenLifetime `yaml:"refresh_token_lifetime,omitempty"`
 	Refresh              Refresh              `yaml:"refresh,omitempty"` // overrides Config.Refresh
+	Proxy                Proxy                `yaml:"proxy,omitempty"`
+}
+
+// Proxy is what callers may do through the proxy. Empty fields allow everything.
+type Proxy struct {
+	Methods []string `yaml:"methods,omitempty,flow"`
+	Paths   []string `yaml:"paths,omitempty,flow"`
+	Queue   Duration `yaml:"queue,omitempty"` // how long a request waits for the provider's rate limit
 }
 
 // Endpoints override a recipe's. Empty ones stay as they are.
@@ -212,6 +223,15 @@ func (c *Config) Masters() []seal.Master { return c.masters }
 
 // Providers returns the apps with their recipes filled in.
 func (c *Config) Providers() provider.Apps { return c.apps }
+
+// ProxyRules returns what the apps let callers do through the proxy.
+func (c *Config) ProxyRules() map[string]proxy.Rules {
+	all := make(map[string]proxy.Rules, len(c.Apps))
+	for name, a := range c.Apps {
+		all[name] = proxy.Rules{Methods: a.Proxy.Methods, Paths: a.Proxy.Paths, Queue: time.Duration(a.Proxy.Queue)}
+	}
+	return all
+}
 
 // Keys returns the API keys of the file.
 func (c *Config) Keys() []access.Key { return c.keys }

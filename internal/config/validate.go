@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"net/mail"
 	"path/filepath"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/proxy"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/secret"
 )
@@ -42,6 +44,7 @@ func (c *Config) validate(dir string) Problems {
 			}
 		}
 		c.validateRefresh(&ps, path+".refresh", c.Apps[name].Refresh)
+		c.validateProxy(&ps, path+".proxy", c.Apps[name].Proxy)
 	}
 	c.validateRefresh(&ps, "refresh", c.Refresh)
 	c.validateLinks(&ps)
@@ -131,6 +134,33 @@ func (c *Config) validateRefresh(ps *Problems, path string, r Refresh) {
 	if _, given := c.lines[path+".rate"]; given && !(r.Rate >= 0.01 && r.Rate <= 10_000) {
 		c.add(ps, path+".rate", "must be between 0.01 and 10000 token requests per second")
 	}
+}
+
+// maxQueue is as long as a caller's own patience may be expected to last.
+const maxQueue = 5 * time.Minute
+
+// validateProxy checks what an app lets through the proxy. A list that is given
+// and empty would allow everything where it reads as if it allowed nothing.
+func (c *Config) validateProxy(ps *Problems, path string, p Proxy) {
+	for _, list := range []struct {
+		path  string
+		items []string
+	}{{path + ".methods", p.Methods}, {path + ".paths", p.Paths}} {
+		if _, given := c.lines[list.path]; given && len(list.items) == 0 {
+			c.add(ps, list.path, "is empty; name what is allowed, or remove the key to allow everything")
+		}
+	}
+	for i, m := range p.Methods {
+		if !regexp.MustCompile(`^[A-Z][A-Z0-9-]{0,31}$`).MatchString(m) || m == http.MethodConnect || m == http.MethodTrace {
+			c.add(ps, fmt.Sprintf("%s.methods[%d]", path, i), "must be a method in capital letters, like GET; CONNECT and TRACE are never carried")
+		}
+	}
+	for i, pattern := range p.Paths {
+		if err := proxy.CheckPattern(pattern); err != nil {
+			c.add(ps, fmt.Sprintf("%s.paths[%d]", path, i), "%v", err)
+		}
+	}
+	c.within(ps, path+".queue", p.Queue, 10*time.Millisecond, maxQueue)
 }
 
 // inFlight reports a limit of concurrent requests that is given and out of bounds.

@@ -4,6 +4,7 @@ package apitest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -23,6 +24,7 @@ import (
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/oracle"
+	"github.com/evergrant/evergrant/internal/proxy"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/secret"
 	"github.com/evergrant/evergrant/internal/spool"
@@ -37,6 +39,8 @@ import (
 type Options struct {
 	Wrap   func(store.Store) store.Store // stands between everything and the store
 	Logger *slog.Logger                  // nil: none
+	API    string                        // where the apps' API is; "": https://api.example
+	Rules  map[string]proxy.Rules        // of the proxy, by app
 }
 
 // Kit is a running API. Its apps are named "k-series" and "r-series".
@@ -68,7 +72,7 @@ func New(t testing.TB, o Options) *Kit {
 	}
 	apps := provider.Apps{}
 	for _, name := range []string{"k-series", "r-series"} {
-		apps[name] = k.app(name, as.URL)
+		apps[name] = k.app(name, as.URL, cmp.Or(o.API, "https://api.example"))
 	}
 
 	dir := t.TempDir()
@@ -98,7 +102,8 @@ func New(t testing.TB, o Options) *Kit {
 		Now: k.Now, Logger: slog.New(slog.DiscardHandler)})
 	admin := access.Key{ID: "key_admin", Name: "admin", Hash: access.Hash(AdminKey), Scopes: []access.Scope{access.Admin}}
 	k.Config = api.Config{Manager: k.Manager, Links: links, Store: k.Store, Keys: api.NewKeyring(k.Store, []access.Key{admin}, k.Now),
-		Metrics: metrics, Logger: log, Now: k.Now, Version: "test", PublicURL: "https://connect.example"}
+		Metrics: metrics, Logger: log, Now: k.Now, Version: "test", PublicURL: "https://connect.example",
+		Proxy: proxy.New(proxy.Config{Sender: sender, Apps: apps, Rules: o.Rules})}
 	k.Handler, err = api.New(k.Config)
 	must(t, err)
 	k.Server = httptest.NewServer(k.Handler)
@@ -106,11 +111,11 @@ func New(t testing.TB, o Options) *Kit {
 	return k
 }
 
-func (k *Kit) app(name, server string) *provider.App {
+func (k *Kit) app(name, server, base string) *provider.App {
 	k.T.Helper()
 	app, err := provider.NewApp(provider.AppOptions{
 		Name: name, Recipe: provider.Generic(), ClientID: "id-" + name, Secrets: []secret.String{secret.New("s3cret-of-" + name)},
-		Endpoints: provider.Endpoints{Authorize: server + "/authorize", Token: server + "/token", API: "https://api.example"},
+		Endpoints: provider.Endpoints{Authorize: server + "/authorize", Token: server + "/token", API: base},
 		PublicURL: "https://connect.example",
 		Policy: func(p grant.Policy) grant.Policy {
 			p.Rotation = grant.Rotation(oracle.Static)
