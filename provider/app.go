@@ -68,14 +68,23 @@ func (a *App) AuthorizeParams() url.Values {
 	return v
 }
 
-// MissingScopes returns the required scopes that are not in granted, a space
-// separated list. A provider that says nothing about the scope granted what was
+// ExchangeParams adds the recipe's to the parameters that exchange a code.
+func (a *App) ExchangeParams(v url.Values) url.Values {
+	for name, values := range a.Recipe.CodeParams {
+		v[name] = values
+	}
+	return v
+}
+
+// MissingScopes returns the required scopes that are not in granted, a list
+// separated by spaces, or by commas where the provider does that. A provider that says nothing about the scope granted what was
 // asked for (RFC 6749 section 5.1), so an empty list misses nothing.
 func (a *App) MissingScopes(granted string) []string {
 	if granted == "" {
 		return nil
 	}
 	have := strings.Fields(granted)
+	have = append(have, strings.FieldsFunc(granted, func(r rune) bool { return r == ' ' || r == ',' })...)
 	var missing []string
 	for _, s := range a.RequiredScopes {
 		if !slices.Contains(have, s) {

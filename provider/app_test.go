@@ -190,7 +190,7 @@ func TestAnAppMissesOnlyWhatWasNotGranted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for granted, want := range map[string][]string{
-		"": nil, "profile financial-api email": nil, "offline_access": {"financial-api"},
+		"": nil, "profile financial-api email": nil, "offline_access": {"financial-api"}, "offline_access,financial-api": nil,
 	} {
 		if diff := cmp.Diff(want, a.MissingScopes(granted)); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", granted, diff)
@@ -207,9 +207,12 @@ func TestTheCatalogueIsConsistent(t *testing.T) {
 			if env == provider.Sandbox {
 				continue
 			}
-			for _, raw := range []string{e.Issuer, e.Authorize, e.Token, e.Revoke, e.API} {
+			for _, raw := range []string{e.Issuer, e.Authorize, e.Token, e.Refresh, e.Revoke, e.API} {
 				if raw != "" {
-					if err := oauth.CheckEndpoint(strings.ReplaceAll(raw, "{domain_prefix}", "velonord")); err != nil {
+					for _, v := range r.Variables {
+						raw = strings.ReplaceAll(raw, "{"+v+"}", "velonord")
+					}
+					if err := oauth.CheckEndpoint(raw); err != nil {
 						t.Errorf("%s in %s: %v", name, env, err)
 					}
 				}

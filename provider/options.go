@@ -25,7 +25,7 @@ type AppOptions struct {
 	Environment Environment // "" means Production
 	// SandboxURL is where the sandbox listens; needed for Sandbox only.
 	SandboxURL string
-	// Endpoints replace the recipe's, one by one. An issuer or a revocation
+	// Endpoints replace the recipe's, one by one. An issuer, a refresh or a revocation
 	// endpoint of the recipe does not survive the replacement of the
 	// authorization or token endpoint it belongs to: another server would be
 	// taken for it, or be sent its tokens.
@@ -115,7 +115,7 @@ func (c *checker) endpoints(o AppOptions) Endpoints {
 	}
 	e := base.replacedBy(o.Endpoints)
 	for field, raw := range map[string]string{
-		"issuer": e.Issuer, "endpoints.authorize": e.Authorize, "endpoints.token": e.Token,
+		"issuer": e.Issuer, "endpoints.authorize": e.Authorize, "endpoints.token": e.Token, "endpoints.refresh": e.Refresh,
 		"endpoints.revoke": e.Revoke, "endpoints.api": e.API,
 	} {
 		if raw == "" {
@@ -146,7 +146,7 @@ func (c *checker) endpoints(o AppOptions) Endpoints {
 
 // under makes paths absolute.
 func (e Endpoints) under(root string) Endpoints {
-	for _, p := range []*string{&e.Issuer, &e.Authorize, &e.Token, &e.Revoke, &e.API} {
+	for _, p := range []*string{&e.Issuer, &e.Authorize, &e.Token, &e.Refresh, &e.Revoke, &e.API} {
 		if *p != "" {
 			*p = root + *p
 		}
@@ -160,12 +160,12 @@ func (e Endpoints) replacedBy(o Endpoints) Endpoints {
 		e.Issuer, e.IssRequired = "", false
 	}
 	if o.Token != "" && o.Token != e.Token {
-		e.Revoke = ""
+		e.Refresh, e.Revoke = "", ""
 	}
 	for _, p := range []struct {
 		to   *string
 		from string
-	}{{&e.Issuer, o.Issuer}, {&e.Authorize, o.Authorize}, {&e.Token, o.Token}, {&e.Revoke, o.Revoke}, {&e.API, o.API}} {
+	}{{&e.Issuer, o.Issuer}, {&e.Authorize, o.Authorize}, {&e.Token, o.Token}, {&e.Refresh, o.Refresh}, {&e.Revoke, o.Revoke}, {&e.API, o.API}} {
 		if p.from != "" {
 			*p.to = p.from
 		}

@@ -4,10 +4,13 @@
 package provider
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/oauth"
@@ -32,15 +35,19 @@ var ErrNoDiscovery = errors.New("the provider lists no locations for this scope"
 type Endpoints struct {
 	Issuer    string // compared with iss (RFC 9207) where the provider sends it
 	Authorize string
-	// Token, Revoke and API may contain the recipe's variables as {name}; see
-	// [App.ResolvedFor].
-	Token  string
-	Revoke string // "" if there is none (RFC 7009)
-	API    string // base of the API; where tokens may be sent
+	// Token, Refresh, Revoke and API may contain the recipe's variables as {name};
+	// see [App.ResolvedFor].
+	Token   string
+	Refresh string // where refreshes go, if not to Token
+	Revoke  string // "" if there is none (RFC 7009)
+	API     string // base of the API; where tokens may be sent
 	// IssRequired is set when the metadata promises iss on every redirect
 	// (authorization_response_iss_parameter_supported, RFC 9207 section 3).
 	IssRequired bool
 }
+
+// RefreshURL is where refreshes go.
+func (e Endpoints) RefreshURL() string { return cmp.Or(e.Refresh, e.Token) }
 
 // Recipe is one provider.
 type Recipe struct {
@@ -59,6 +66,9 @@ type Recipe struct {
 	// X-Series' domain_prefix. They come with the redirect, as parameters of these
 	// names, and are kept with the grant's credentials.
 	Variables []string
+	// Suffixes is what the provider writes after a variable's value, by name: with
+	// ".myshopify.com" for shop, "acme.myshopify.com" is taken for acme, and so is acme.
+	Suffixes map[string]string
 	// RedirectRegistered: the provider knows exactly one redirect URI, so none is
 	// sent, neither to be authorized nor with the code.
 	RedirectRegistered bool
@@ -66,6 +76,11 @@ type Recipe struct {
 	ScopeRequired bool
 	// AuthorizeParams are added to the authorize URL.
 	AuthorizeParams url.Values
+	// CodeParams are added to the request that exchanges a code.
+	CodeParams url.Values
+	// Expired are answers of the API that mean what elsewhere 401 does; see
+	// [Recipe.RefusesToken].
+	Expired []Refusal
 	// CheckClientID reports why a client id cannot belong to this provider, with
 	// the recipe that fits. Nil accepts all.
 	CheckClientID func(id string, env Environment) error
@@ -81,6 +96,26 @@ type Recipe struct {
 	// provider has no such call for this scope and locations are given by hand; a
 	// Reach beside that error may still say whose token it is.
 	Discover func(ctx context.Context, api API) (Reach, error)
+
+	// Untried: written from documentation, and nobody has tried it live.
+	Untried bool
+	Quirks  []string // what differs from what one would expect, for people
+	Sources []string // of the facts: URLs
+}
+
+// Refusal is an answer of an API to a token that is not good any more.
+type Refusal struct {
+	Status int
+	Says   string // part of the body, in lower case
+}
+
+// RefusesToken reports whether an answer of the API says that the access token
+// is not good any more: 401, or what the recipe lists. Of the body a beginning
+// is enough.
+func (r Recipe) RefusesToken(status int, body []byte) bool {
+	return status == http.StatusUnauthorized || slices.ContainsFunc(r.Expired, func(e Refusal) bool {
+		return e.Status == status && bytes.Contains(bytes.ToLower(body), []byte(e.Says))
+	})
 }
 
 // Reach is what a token reaches.

@@ -33,6 +33,7 @@ func (a *App) Variables(from map[string]string) (map[string]string, error) {
 		if !ok {
 			return nil, fmt.Errorf("%w: %s is missing", ErrVariable, name)
 		}
+		value = strings.TrimSuffix(value, a.Recipe.Suffixes[name])
 		if !label(value) {
 			return nil, fmt.Errorf("%w: %s is not one lower-case DNS label of at most %d characters", ErrVariable, name, mostLabel)
 		}
@@ -57,7 +58,7 @@ func (a *App) ResolvedFor(ctx context.Context, s *oauth.Sender, vars map[string]
 // With returns the endpoints with variables filled in. Those that contain none
 // stay as they are. Errors are [ErrVariable].
 func (e Endpoints) With(vars map[string]string) (Endpoints, error) {
-	for _, p := range []*string{&e.Token, &e.Revoke, &e.API} {
+	for _, p := range []*string{&e.Token, &e.Refresh, &e.Revoke, &e.API} {
 		filled, err := fill(*p, vars)
 		if err != nil {
 			return Endpoints{}, err

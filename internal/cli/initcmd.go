@@ -16,13 +16,14 @@ import (
 	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/config"
 	"github.com/evergrant/evergrant/internal/seal"
+	"github.com/evergrant/evergrant/provider"
 	"github.com/evergrant/evergrant/provider/builtin"
 )
 
 type initCmd struct {
 	Dir         string   `placeholder:"DIR" default:"." help:"Folder to write to; made if it does not exist."`
 	App         string   `placeholder:"NAME" help:"What to call the app, like k-series."`
-	Provider    string   `placeholder:"NAME" help:"lightspeed-k, lightspeed-k-v1, lightspeed-r, lightspeed-x or generic."`
+	Provider    string   `placeholder:"NAME" help:"lightspeed-k, lightspeed-k-v1, lightspeed-r, lightspeed-x, generic or another of docs/providers.md."`
 	Environment string   `placeholder:"ENV" help:"production, trial or sandbox."`
 	ClientID    string   `placeholder:"ID" help:"Client id that the provider gave you."`
 	Scope       []string `placeholder:"SCOPE" help:"Scope to ask merchants for; may be repeated."`
@@ -136,19 +137,23 @@ func (c *initCmd) defaultScopes() []string {
 	switch c.Provider {
 	case "generic":
 		return []string{"openid", "offline_access"}
+	case "lightspeed-k", "lightspeed-k-v1":
+		return []string{"financial-api", "orders-api", "offline_access"}
 	case "lightspeed-r":
 		return []string{"employee:register_read"}
 	case "lightspeed-x":
 		return []string{"outlets:read", "retailer:read", "payment_types:read", "sales:read"}
 	}
-	return []string{"financial-api", "orders-api", "offline_access"}
+	return nil
 }
 
 func (c *initCmd) defaultEnvironment() string {
-	if c.Provider == "generic" {
-		return "production"
+	if r, ok := builtin.Recipes()[c.Provider]; ok {
+		if _, ok := r.Environments[provider.Sandbox]; !ok {
+			return "production"
+		}
 	}
-	return "sandbox"
+	return "sandbox" // a provider that is not known is told as that, not as what it lacks
 }
 
 // readSecret reads the client secret without showing it. An empty one is left

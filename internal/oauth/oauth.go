@@ -34,10 +34,12 @@ const (
 // Encoding is where the parameters of a token request go.
 type Encoding string
 
-// The encodings. Query is for K-Series V1, whose token endpoint reads the URL.
+// The encodings. Query is for K-Series V1, whose token endpoint reads the URL;
+// JSON, an object of strings, for servers that read nothing else.
 const (
 	Form  Encoding = "form"
 	Query Encoding = "query"
+	JSON  Encoding = "json"
 )
 
 // Client is our registration at one authorization server.

@@ -206,14 +206,14 @@ type expiry struct {
 func (e expiry) names() []string { return slices.Concat(e.in, e.mixed, e.at) }
 
 func accessExpiry() expiry {
-	// X-Series' expires is a moment, other servers' a lifetime.
-	return expiry{in: []string{"expires_in"}, at: []string{"expires_at"}, mixed: []string{"expires"}}
+	// X-Series' expires is a moment, other servers' a lifetime. The last one's is Clover.
+	return expiry{in: []string{"expires_in"}, at: []string{"expires_at", "access_token_expiration"}, mixed: []string{"expires"}}
 }
 
 func refreshExpiry() expiry {
 	return expiry{
 		in:   []string{"refresh_expires_in", "refresh_token_expires_in", "x_refresh_token_expires_in"},
-		at:   []string{"refresh_token_expires_at"},
+		at:   []string{"refresh_token_expires_at", "refresh_token_expiration"},
 		zero: true, // Keycloak, with offline_access
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -141,17 +142,20 @@ func (s *Sender) tokenRequest(r Request, now time.Time) (*http.Request, error) {
 		return nil, err
 	}
 	var body io.Reader
+	contentType := ""
 	encoded := params.Encode()
 	switch r.Encoding {
 	case Form, "":
-		body = strings.NewReader(encoded)
+		body, contentType = strings.NewReader(encoded), "application/x-www-form-urlencoded"
+	case JSON:
+		body, contentType = bytes.NewReader(jsonObject(params)), "application/json"
 	case Query:
 		if u.RawQuery != "" {
 			u.RawQuery += "&"
 		}
 		u.RawQuery += encoded
 	default:
-		return nil, errors.New("the encoding of a token request is form or query")
+		return nil, errors.New("the encoding of a token request is form, query or json")
 	}
 	req, err := http.NewRequest(http.MethodPost, "", body)
 	if err != nil {
@@ -163,10 +167,20 @@ func (s *Sender) tokenRequest(r Request, now time.Time) (*http.Request, error) {
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", s.userAgent)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
 	}
 	return req, nil
+}
+
+// jsonObject writes parameters, each of which occurs once, as an object.
+func jsonObject(params url.Values) []byte {
+	object := make(map[string]string, len(params))
+	for name := range params {
+		object[name] = params.Get(name)
+	}
+	b, _ := json.Marshal(object) // strings always marshal
+	return b
 }
 
 // receive fills in what the response says. The error is why it is incomplete.

@@ -165,7 +165,7 @@ func (a *attempt) send() (oauth.Answer, error) {
 		a.l.pace.sent(e.c.Now())
 		e.c.Metrics.Sent(app.Name)
 		ans := e.c.Sender.Send(ctx, oauth.Request{
-			TokenURL: ep.Token, Client: app.Client(n), Encoding: app.Recipe.Encoding,
+			TokenURL: ep.RefreshURL(), Client: app.Client(n), Encoding: app.Recipe.Encoding,
 			Params: oauth.RefreshParams(a.cred.RefreshToken),
 			Fresh:  app.Policy.Rotation.SingleUse(), Timeout: left,
 		})
