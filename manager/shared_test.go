@@ -57,3 +57,27 @@ type replica struct{ *failing }
 func (r replica) Replicas(context.Context, string) (store.Fleet, error) {
 	return store.Fleet{Size: 2, Incarnation: "1"}, nil
 }
+
+// TestAProcessThatJoinsOthersReadsAtOnceAndSendsOnceTheyKnow: until the others
+// have made room they may use the whole of every limit.
+func TestAProcessThatJoinsOthersReadsAtOnceAndSendsOnceTheyKnow(t *testing.T) {
+	const known = 2 * time.Second
+	o := kitOptions{wrap: func(s store.Store) store.Store { return replica{&failing{Store: s, commit: new(atomic.Bool)}} }}
+	bubble(t, o, func(t *testing.T, k *kit) {
+		ref := k.adopt("cafe")
+		k.sleep(known)
+		begun := time.Now()
+		k.restart(o, func(string) {})
+		k.token(ref)
+		if d := time.Since(begun); d > time.Second {
+			t.Errorf("a token is there after %v", d)
+		}
+		if res, err := k.Refresh(t.Context(), ref); err != nil || !res[0].Refreshed {
+			t.Fatalf("the refresh came to %+v, %v", res, err)
+		}
+		sends := k.oracle.Sends()
+		if at := sends[len(sends)-1].Start.Sub(begun); at < known || at > 2*known {
+			t.Errorf("the first request was sent after %v", at)
+		}
+	})
+}

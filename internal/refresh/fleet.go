@@ -18,6 +18,7 @@ type fleet struct {
 	mu    sync.Mutex
 	size  int
 	asked time.Time
+	from  time.Time // when the others know of this process
 
 	incarnation atomic.Pointer[string] // of the store, in which this process has redone what was lost
 }
@@ -31,6 +32,9 @@ func (e *Engine) share(ctx context.Context, now time.Time) {
 	}
 	defer f.mu.Unlock()
 	if age := now.Sub(f.asked); age >= 0 && age < headcount {
+		return
+	}
+	if d := f.from.Sub(now); d > 0 && d <= joining {
 		return
 	}
 	is, err := e.c.Store.Replicas(ctx, e.owner)
@@ -66,32 +70,40 @@ func (e *Engine) incarnation() string {
 	return ""
 }
 
+// joining is how long it takes until every other process has counted again.
+const joining = 2 * headcount
+
 // join lets those who are there already make room: until they know of this
-// process they use the whole of every limit.
+// process they use the whole of every limit, so it sends nothing. What it has it
+// hands out.
 func (e *Engine) join(ctx context.Context) error {
 	is, err := e.c.Store.Replicas(ctx, e.owner)
 	if err != nil {
 		return err
 	}
 	e.fleet.incarnation.Store(&is.Incarnation)
-	if is.Size > 1 {
-		t := time.NewTimer(2 * headcount)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return ctx.Err()
+	if now := e.c.Now(); is.Size > 1 {
+		e.fleet.from = now.Add(joining)
+		for _, l := range e.lanes {
+			l.setSlots(0)
 		}
+	} else {
+		e.share(ctx, now)
 	}
-	e.share(ctx, e.c.Now())
 	return nil
 }
 
 // share gives the lane its part of the app's limits among n processes. At least
 // one request may be under way in each.
 func (l *lane) share(n int) {
-	slots := max(1, l.app.Policy.InFlight()/n)
+	l.pace.share(n)
+	l.setSlots(max(1, l.app.Policy.InFlight()/n))
+}
+
+// setSlots sets how many requests may be under way, and lets waiting callers in.
+func (l *lane) setSlots(slots int) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.free += slots - l.slots
 	l.slots = slots
 	for l.free > 0 && len(l.waiting) > 0 {
@@ -99,8 +111,6 @@ func (l *lane) share(n int) {
 		close(l.waiting[0])
 		l.waiting = l.waiting[1:]
 	}
-	l.mu.Unlock()
-	l.pace.share(n)
 }
 
 // Follow takes in what the log says about apps, in this process or another: an
