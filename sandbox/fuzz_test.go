@@ -40,6 +40,12 @@ func FuzzControl(f *testing.F) {
 		{"faults", `{"app":"devp-v2-x","fault":"slow","times":1,"for":"1h","match":{"delay":"1s"}}`},
 		{"clients", `{"client_id":"devp-x","client_secret":"s","redirect_uris":["https://a.example"],"scopes":["items"],"rotation":"grace","window":"30s"}`},
 		{"users", `{"email":"a@b.example","businesses":[{"id":1,"locations":[{"id":2}]}]}`},
+		{"clients", `{"client_id":"c","series":"r-series","server":"old","public":true}`},
+		{"clients", `{"client_id":"c","series":"x-series","store_cap":0}`},
+		{"users", `{"email":"a@b.example","account":{"id":1,"shops":[{"id":2}]},"retailer":{"domain_prefix":"a","outlets":[{"name":"b"}]}}`},
+		{"users/anna@cafe-nord.example/lock", ``},
+		{"users/anna@cafe-nord.example/revoke", `{"only":"access_tokens"}`},
+		{"lifetimes", `{"series":"x-series","access":"20s"}`},
 		{"reset", ``},
 		{"users/anna@cafe-nord.example/revoke", ``},
 	} {
@@ -77,9 +83,13 @@ func FuzzTokenRequest(f *testing.F) {
 	f.Add("grant_type=authorization_code&code=x&redirect_uri=y", "", "", "devp-x", "s")
 	f.Add("%zz", form, "a=%zz;b", "devp-x", "%")
 	f.Add("", form+"; charset=utf-8", "grant_type=a&grant_type=b", "", "")
+	f.Add("", form, "grant_type=refresh_token&refresh_token=x&client_id=acme&client_secret=s", "", "")
+	f.Add("", "application/json", `{"grant_type":"authorization_code","code":"x","client_id":"acme","client_secret":"s"}`, "", "")
+	f.Add("", "application/json", `{"grant_type":1}{}`, "", "")
+	f.Add("", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"grant_type\"\r\n\r\nrefresh_token\r\n--b--\r\n", "", "")
 	f.Fuzz(func(t *testing.T, query, contentType, body, id, secret string) {
 		sb := sandbox.New(frozen())
-		for _, path := range []string{v2Root + "/token", "/k1/oauth/token"} {
+		for _, path := range []string{v2Root + "/token", "/k1/oauth/token", "/r/auth/oauth/token", "/r/oauth/access_token.php", "/x/fjordwear/api/1.0/token"} {
 			rec := serve(sb, http.MethodPost, path+"?"+query, contentType, body, id, secret)
 			var e struct{ Error string }
 			if err := json.Unmarshal(rec.Body.Bytes(), &e); err != nil || e.Error == "" || rec.Code < 400 || rec.Code > 499 {
@@ -114,6 +124,48 @@ func FuzzAuthorize(f *testing.F) {
 			}
 		default:
 			t.Errorf("answered %d", rec.Code)
+		}
+	})
+}
+
+// An authorize request of R-Series, whose redirect URI was registered before, ends
+// in a page or in JSON, and never redirects by itself.
+func FuzzAuthorizeR(f *testing.F) {
+	f.Add("response_type=code&client_id=acme&scope=employee:all&state=s")
+	f.Add("response_type=code&client_id=acme&scope=employee:all&redirect_uri=https://evil.example/")
+	f.Add("response_type=token&client_id=acme&code_challenge=x&code_challenge_method=plain")
+	f.Fuzz(func(t *testing.T, query string) {
+		conf := frozen()
+		conf.Clients = []sandbox.Client{{ID: "acme", Series: "lightspeed-r", RedirectURI: callback}}
+		rec := serve(sandbox.New(conf), http.MethodGet, "/r/auth/oauth/authorize?"+query, "", "")
+		if rec.Code != http.StatusOK && rec.Code != http.StatusBadRequest || rec.Header().Get("Location") != "" {
+			t.Errorf("answered %d to %s", rec.Code, rec.Header().Get("Location"))
+		}
+	})
+}
+
+// An authorize request of X-Series without a state of eight characters ends in a
+// page; any other in a page or at its own redirect URI.
+func FuzzAuthorizeX(f *testing.F) {
+	f.Add("response_type=code&client_id=acme&redirect_uri=https://a.example/cb&scope=outlets:read&state=12345678")
+	f.Add("response_type=code&client_id=acme&redirect_uri=https://a.example/cb&state=12345678")
+	f.Add("response_type=code&client_id=acme&redirect_uri=https://a.example/cb&scope=outlets:read&state=short")
+	f.Fuzz(func(t *testing.T, query string) {
+		rec := serve(sandbox.New(frozen()), http.MethodGet, "/x/connect?"+query, "", "")
+		if rec.Code != http.StatusFound {
+			if rec.Code != http.StatusOK && rec.Code != http.StatusBadRequest {
+				t.Errorf("answered %d", rec.Code)
+			}
+			return
+		}
+		asked, _ := url.ParseQuery(query)
+		want, err := url.Parse(asked.Get("redirect_uri"))
+		if err != nil {
+			t.Fatalf("redirected to %s for an unreadable redirect_uri", rec.Header().Get("Location"))
+		}
+		got, err := url.Parse(rec.Header().Get("Location"))
+		if err != nil || got.Host != want.Host || got.Query().Get("error") == "" || len(asked.Get("state")) < 8 {
+			t.Errorf("redirected to %s, asked for %s", rec.Header().Get("Location"), want)
 		}
 	})
 }
