@@ -47,8 +47,12 @@ func (c *tokenCmd) Run(s *session) error {
 	case c.Header:
 		_, err = fmt.Fprintf(s.stdout, "Authorization: %s %s\n", t.Type, t.AccessToken)
 	case c.Env:
-		_, err = fmt.Fprintf(s.stdout, "export EVERGRANT_TOKEN=%s\nexport EVERGRANT_BASE_URL=%s\n",
-			shellQuote(t.AccessToken), shellQuote(t.BaseURL))
+		for _, v := range tokenVariables(t) {
+			name, value, _ := strings.Cut(v, "=")
+			if _, err = fmt.Fprintf(s.stdout, "export %s=%s\n", name, shellQuote(value)); err != nil {
+				return err
+			}
+		}
 	default:
 		_, err = fmt.Fprintln(s.stdout, t.AccessToken)
 	}
