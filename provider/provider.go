@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/oauth"
@@ -86,6 +87,9 @@ type Recipe struct {
 	CheckClientID func(id string, env Environment) error
 	// CheckScope reports a scope that is known to be a misspelling. Nil accepts all.
 	CheckScope func(scope string) error
+	// Ours are errors that come with the redirect and are the operator's to solve,
+	// though by their code the merchant said no; see [Recipe.IsOurs].
+	Ours []RedirectError
 	// Permissions says what a scope allows, for merchants, as the end of "may
 	// …": "read your sales". Scopes without an entry are not mentioned to them.
 	Permissions map[string]string
@@ -101,6 +105,22 @@ type Recipe struct {
 	Untried bool
 	Quirks  []string // what differs from what one would expect, for people
 	Sources []string // of the facts: URLs
+}
+
+// RedirectError is an error that comes with the redirect (RFC 6749 section
+// 4.1.2.1).
+type RedirectError struct {
+	Code string
+	Says string // part of the description, in lower case
+}
+
+// IsOurs reports whether the recipe lists an error that came with the redirect as
+// one that the operator has to solve.
+func (r Recipe) IsOurs(code, description string) bool {
+	description = strings.ToLower(description)
+	return slices.ContainsFunc(r.Ours, func(e RedirectError) bool {
+		return e.Code == code && strings.Contains(description, e.Says)
+	})
 }
 
 // Refusal is an answer of an API to a token that is not good any more.

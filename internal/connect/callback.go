@@ -102,6 +102,9 @@ func (s *Service) arrival(ctx context.Context, v visit, a grant.Authorization, t
 	if params.Error != "" {
 		log.WarnContext(ctx, "the provider sent a merchant back with an error", "code", params.Error, "description", params.ErrorDescription)
 	}
+	if v.app.Recipe.IsOurs(params.Error, params.ErrorDescription) {
+		return grant.ProblemOurSetup
+	}
 	return redirectProblem(params.Error)
 }
 

@@ -76,6 +76,7 @@ func (e *exchange) keep() error {
 		_ = e.body.control.SetReadDeadline(time.Time{})
 		return nil
 	}
+	_ = e.body.control.EnableFullDuplex() // else the server would read the body to its end before it answers
 	in := *e.in
 	in.Body = &e.body
 	e.in, e.payload.once = &in, &e.body
@@ -94,8 +95,9 @@ func (e *exchange) rewrite(r *httputil.ProxyRequest) {
 	r.Out.URL = e.to.at(e.base)
 	r.Out.Host = ""
 	cleanRequest(r.Out.Header)
-	if e.dialect != plain && r.Out.Method == http.MethodGet {
-		r.Out.Header.Set("Accept-Encoding", "identity") // an answer with links has to be read
+	a := e.p.apps[e.handout.App]
+	if e.dialect != plain && r.Out.Method == http.MethodGet || a != nil && len(a.Recipe.Expired) > 0 {
+		r.Out.Header.Set("Accept-Encoding", "identity") // an answer with links, or with a refusal, has to be read
 	}
 }
 
@@ -116,7 +118,7 @@ func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 			e.p.limits.learn(e.limitKey(), time.Now(), res)
 		}
 		switch {
-		case res.StatusCode == http.StatusUnauthorized && !e.rejected:
+		case !e.rejected && e.refused(res):
 			ok, err := e.reject(res)
 			if err != nil || !ok {
 				return res, err

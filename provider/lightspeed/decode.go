@@ -90,6 +90,23 @@ func decodeOrders(body []byte) ([]business, error) {
 	return all, nil
 }
 
+// decodeReservations reads the bare array of
+// /reservation/api/1/user/platform/{code}/business-locations.
+func decodeReservations(body []byte) ([]location, error) {
+	var doc []struct {
+		ID   scalar `json:"businessLocationId"`
+		Name scalar `json:"name"`
+	}
+	if b := bytes.Trim(body, whiteSpace); len(b) == 0 || b[0] != '[' || json.Unmarshal(b, &doc) != nil {
+		return nil, errShape
+	}
+	var all []location
+	for _, e := range doc {
+		all = appendLocation(all, e.ID, e.Name)
+	}
+	return all, nil
+}
+
 func object(body []byte, into any) error {
 	if b := bytes.Trim(body, whiteSpace); len(b) == 0 || b[0] != '{' || json.Unmarshal(b, into) != nil {
 		return errShape

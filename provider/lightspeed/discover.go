@@ -2,7 +2,9 @@ package lightspeed
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -19,17 +21,41 @@ const (
 	mostLocations = 100_000
 )
 
+// reservationScope is how the scope of a reservation platform begins; its code
+// follows.
+const reservationScope = "reservation-"
+
 // discover reads the businesses and locations that the approving user can see.
-// Which call lists them depends on the scope; some scopes have none.
+// Which call lists them depends on the scope; some scopes have none. A call that
+// this user may not make, whatever the scope says, leaves it to the next.
 func discover(ctx context.Context, api provider.API) (provider.Reach, error) {
+	var calls []func(context.Context, provider.API) (provider.Reach, error)
 	scopes := strings.Fields(api.Scope)
-	switch {
-	case slices.Contains(scopes, "financial-api"):
-		return financial(ctx, api)
-	case slices.Contains(scopes, "orders-api"):
-		return orders(ctx, api)
+	if slices.Contains(scopes, "financial-api") {
+		calls = append(calls, financial)
 	}
-	return provider.Reach{}, provider.ErrNoDiscovery
+	if slices.Contains(scopes, "orders-api") {
+		calls = append(calls, orders)
+	}
+	for _, s := range scopes {
+		if code, ok := strings.CutPrefix(s, reservationScope); ok && scalar(code).id() != "" {
+			calls = append(calls, func(ctx context.Context, api provider.API) (provider.Reach, error) {
+				return reservations(ctx, api, code)
+			})
+		}
+	}
+	err := provider.ErrNoDiscovery
+	for _, call := range calls {
+		var reach provider.Reach
+		if reach, err = call(ctx, api); err == nil {
+			return reach, nil
+		}
+		var status *statusError
+		if !errors.As(err, &status) || status.status != http.StatusForbidden {
+			break
+		}
+	}
+	return provider.Reach{}, err
 }
 
 // financial reads /f/data/businesses page by page. The links in its answers
@@ -74,6 +100,37 @@ func orders(ctx context.Context, api provider.API) (provider.Reach, error) {
 		return provider.Reach{}, fmt.Errorf("list businesses: %w", err)
 	}
 	return g.reach, nil
+}
+
+// reservations reads the locations that a reservation platform may serve, of
+// businesses that are not named. Nobody has any is 404 (https://api-docs.lsk.lightspeed.app).
+func reservations(ctx context.Context, api provider.API, code string) (provider.Reach, error) {
+	var g gatherer
+	path := "/reservation/api/1/user/platform/" + url.PathEscape(code) + "/business-locations?"
+	for page := range mostPages {
+		q := url.Values{"page": {strconv.Itoa(page)}, "size": {strconv.Itoa(pageSize)}}
+		body, err := get(ctx, api, path+q.Encode())
+		var status *statusError
+		if errors.As(err, &status) && status.status == http.StatusNotFound {
+			return g.reach, nil
+		}
+		if err != nil {
+			return provider.Reach{}, fmt.Errorf("list locations for reservations: %w", err)
+		}
+		list, err := decodeReservations(body)
+		if err != nil {
+			return provider.Reach{}, fmt.Errorf("list locations for reservations: %w", err)
+		}
+		before := len(g.reach.Locations)
+		if _, err := g.add([]business{{locations: list}}); err != nil {
+			return provider.Reach{}, fmt.Errorf("list locations for reservations: %w", err)
+		}
+		if len(g.reach.Locations) == before || len(list) < pageSize {
+			g.reach.Businesses = nil // the one without a name stood for all
+			return g.reach, nil
+		}
+	}
+	return provider.Reach{}, fmt.Errorf("list locations for reservations: more than %d pages", mostPages)
 }
 
 // gatherer collects pages into a reach, each business and each location once.

@@ -161,3 +161,61 @@ func TestErrorsQuoteNoBody(t *testing.T) {
 		})
 	}
 }
+
+func TestReservationScopeListsLocationsFromItsOwnCall(t *testing.T) {
+	// The shape is https://api-docs.lsk.lightspeed.app's, Reservations for Platforms.
+	const page = `[{"businessLocationId":"123456789","city":"Genève","country":"CH","name":"Le Gâteau"},{"businessLocationId":123456790,"name":"Quai"},{"name":"?"}]`
+	var seen []string
+	a := api(t, "reservations-api reservation-acme offline_access", func(w http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r.RequestURI)
+		_, _ = fmt.Fprint(w, page)
+	})
+	got, err := discover(t.Context(), a)
+	want := provider.Reach{Locations: []grant.Location{{ID: "123456789", Name: "Le Gâteau"}, {ID: "123456790", Name: "Quai"}}}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("reach: %v (-want +got):\n%s", err, diff)
+	}
+	if diff := cmp.Diff([]string{"/k/reservation/api/1/user/platform/acme/business-locations?page=0&size=1000"}, seen); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+
+	none := api(t, "reservation-acme", func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) })
+	if got, err := discover(t.Context(), none); err != nil || len(got.Locations) > 0 {
+		t.Errorf("without any: %+v, %v", got, err)
+	}
+	for _, scope := range []string{"reservation-", "reservation-../x", "reservation-a/b"} {
+		if _, err := discover(t.Context(), provider.API{Scope: scope}); !errors.Is(err, provider.ErrNoDiscovery) {
+			t.Errorf("%q: %v", scope, err)
+		}
+	}
+}
+
+func TestACallThatTheUserMayNotMakeLeavesItToTheNext(t *testing.T) {
+	status := http.StatusForbidden
+	a := api(t, "financial-api orders-api", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/k/f/data/businesses" {
+			w.WriteHeader(status)
+			return
+		}
+		_, _ = fmt.Fprint(w, `[{"name":"Nord","id":1,"businessLocations":[{"id":2,"name":"Nord"}]}]`)
+	})
+	if got, err := discover(t.Context(), a); err != nil || len(got.Locations) != 1 {
+		t.Errorf("reach %+v, %v", got, err)
+	}
+	status = http.StatusInternalServerError // tells nothing about what the user may
+	if _, err := discover(t.Context(), a); err == nil {
+		t.Error("a failure was taken for a missing right")
+	}
+}
+
+func FuzzDecodeReservations(f *testing.F) {
+	for _, s := range []string{`[{"businessLocationId":"123456789","name":"Le Gâteau"}]`, `[]`, `[{}]`, `{}`, `[{"businessLocationId":1e9}]`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		ls, err := decodeReservations(body)
+		if err == nil {
+			fit(t, []business{{id: "1", locations: ls}})
+		}
+	})
+}

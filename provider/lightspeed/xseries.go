@@ -50,6 +50,13 @@ func X() provider.Recipe {
 			AccessLifetime: 24 * time.Hour,
 			RefreshWindow:  refreshWindow,
 		},
+		// access_denied is what a merchant's no comes as, and also a missing scope. An
+		// app that is not approved may be connected to 30 stores; what the 31st's
+		// merchant comes back with is not documented, so its words are looked for.
+		Ours: []provider.RedirectError{
+			{Code: "access_denied", Says: "scope"}, {Code: "access_denied", Says: "not approved"},
+			{Code: "access_denied", Says: "unapproved"}, {Code: "access_denied", Says: "limit"},
+		},
 		// What the token endpoint answers to errors is not documented, so nothing is
 		// added to RFC 6749. There is no endpoint to revoke tokens.
 		CheckScope:  checkScopeX,

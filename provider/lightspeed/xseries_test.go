@@ -160,3 +160,24 @@ func FuzzDecodeOutlets(f *testing.F) {
 		fit(t, []business{{id: "1", locations: p.outlets}})
 	})
 }
+
+func TestWhatTheOperatorHasToSolveIsNotTheMerchantsNo(t *testing.T) {
+	for _, tt := range []struct {
+		code, description string
+		want              bool
+	}{
+		{"access_denied", "", false},
+		{"access_denied", "The resource owner denied the request", false},
+		{"access_denied", "User denied access", false},
+		{"access_denied", "Scope is required", true}, // changelog/2025-11-scope-parameter-required
+		{"access_denied", "This application is not approved and has reached its limit of stores", true},
+		{"server_error", "limit", false},
+	} {
+		if got := X().IsOurs(tt.code, tt.description); got != tt.want {
+			t.Errorf("%s %q: ours %t", tt.code, tt.description, got)
+		}
+		if K().IsOurs(tt.code, tt.description) {
+			t.Errorf("K-Series: %s %q is ours", tt.code, tt.description)
+		}
+	}
+}
