@@ -41,6 +41,7 @@ type root struct {
 	Init       initCmd       `cmd:"" help:"Make a configuration and a master key."`
 	Serve      serveCmd      `cmd:"" help:"Run the server."`
 	Token      tokenCmd      `cmd:"" help:"Print a working access token of a business."`
+	Curl       curlCmd       `cmd:"" help:"Send a request to a provider's API with the token of a business."`
 	Run        runCmd        `cmd:"" help:"Run a program with a token of a business in its environment."`
 	Why        whyCmd        `cmd:"" help:"Say how a connection is, why, and who has to do what."`
 	Connection connectionCmd `cmd:"" help:"List, show, refresh and disconnect connections."`

@@ -110,6 +110,8 @@ func (r *remote) connect(address, key, socket string) (*remote, error) {
 type recorder struct {
 	next http.RoundTripper
 	last []byte
+	// through has every answer go through as it comes.
+	through bool
 }
 
 // mostAnswer bounds what is read of an answer.
@@ -117,7 +119,7 @@ const mostAnswer = 64 << 20
 
 // RoundTrip implements [http.RoundTripper].
 func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Header.Get("Content-Type") == "application/x-ndjson" {
+	if r.through || req.Header.Get("Content-Type") == "application/x-ndjson" {
 		return r.next.RoundTrip(req)
 	}
 	ctx, cancel := context.WithTimeout(req.Context(), callTimeout)
