@@ -81,6 +81,9 @@ func business(t testing.TB, s *sqlite.Store, n int) {
 		g := grant.Grant{ID: fmt.Sprintf("grant_%d%d", n, i), ConnectionID: c.ID, App: "app", Scope: "a\x00b", Version: grant.Version{Epoch: 3},
 			Identity: grant.Identity{Subject: "\x00\xff", Businesses: []string{}}, IssuedAt: start, ExpiresAt: start.Add(time.Hour),
 			ConsentAt: start, DueAt: start, Status: grant.StatusOf(grant.OK, start)}
+		before := g
+		before.Version.Epoch, before.Identity.Subject = 2, "somebody\x00" // whose locations the one who follows has lost
+		must(t, s.Install(ctx, store.Installation{Grant: before, Sealed: []byte("sealed before"), Locations: []grant.Location{{ID: "l2"}, {ID: "l1"}}}))
 		must(t, s.Install(ctx, store.Installation{Grant: g, Sealed: []byte("sealed 0"), Locations: []grant.Location{
 			{GrantID: g.ID, ID: "l1", Name: "Quay\x00", SeenAt: start}, {GrantID: g.ID, ID: "l0"}}}))
 		for range n {
