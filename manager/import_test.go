@@ -34,7 +34,7 @@ func TestAnImportMakesWhatCreateMakes(t *testing.T) {
 		"tokens that are empty":        func(n *manager.NewConnection) { n.Tokens = &manager.Adoption{} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, kitOptions{oracle: oracle.Options{Rotation: oracle.Strict, AccessLife: time.Hour}}, func(t *testing.T, k *kit) {
+			bubble(t, kitOptions{oracle: oracle.Options{Rotation: oracle.Strict, AccessLife: time.Hour}, stopped: true}, func(t *testing.T, k *kit) {
 				twin := func(key string) manager.NewConnection {
 					access, refresh := k.oracle.Issue(key)
 					n := manager.NewConnection{Ref: grant.Ref{Key: key, App: "app"}, Tokens: &manager.Adoption{
