@@ -38,6 +38,10 @@ func (s *Sandbox) routeKAPI(sr *series) {
 	s.mux.HandleFunc("GET "+sr.root+"/o/op/data/businesses", s.api(sr, "orders-api", listBusinessesShort))
 	s.mux.HandleFunc("GET "+sr.root+"/f/finance/{bl}/financials/{from}/{to}", s.api(sr, "financial-api", salesV1))
 	s.mux.HandleFunc("GET "+sr.root+"/f/v2/business-location/{bl}/sales", s.api(sr, "financial-api", salesV2))
+	s.mux.HandleFunc("GET "+sr.root+"/f/v2/business-location/{bl}/lightspeed-payments", s.api(sr, "financial-api", listPayments))
+	s.mux.HandleFunc("GET "+sr.root+"/items/v1/items", s.api(sr, "items", listItems))
+	s.mux.HandleFunc("GET "+sr.root+"/staff/v1/businessLocations/{bl}/userTypes/POS", s.api(sr, "staff-api", listStaff))
+	s.mux.HandleFunc("GET "+sr.root+"/reservation/api/1/user/platform/{platform}/business-locations", s.api(sr, "", listReservable))
 	s.mux.HandleFunc(sr.root+"/", s.api(sr, "", func(c *apiCall) (any, *apiError) {
 		return nil, c.orderAndPay(http.StatusNotFound, "Not Found", "No message available")
 	}))
@@ -167,7 +171,12 @@ func badRequest(message string) *apiError {
 
 // location returns the location named in the path, if the user sees it.
 func (c *apiCall) location() (Location, Business, *apiError) {
-	id, err := strconv.ParseInt(c.r.PathValue("bl"), 10, 64)
+	return c.locationOf(c.r.PathValue("bl"))
+}
+
+// locationOf returns the location of that id, if the user sees it.
+func (c *apiCall) locationOf(text string) (Location, Business, *apiError) {
+	id, err := strconv.ParseInt(text, 10, 64)
 	if err == nil {
 		for _, b := range c.user.Businesses {
 			for _, l := range b.Locations {

@@ -43,7 +43,7 @@
 //     grant parameters in the URL query (V1), exact redirect compare, 15 s one-use
 //     codes, lifetimes, rotation, the added scopes profile and email, errors shown
 //     as a page or sent on the redirect, coverage that follows the user, HAL links
-//     that point at another host, paging by token.
+//     that point at another host, every way of paging.
 //   - R-Series: no redirect URI, PKCE by S256 and plain, 60 s codes, form, JSON and
 //     multipart bodies, the JWT's claims, a refresh token that stays good until the
 //     new access token is used, five refreshes a minute, 30 idle days; the old
@@ -61,11 +61,11 @@
 // limit, how an app at its limit of stores is refused (access_denied), the samples,
 // page sizes.
 //
-// Approximated of K-Series: the body of a 401 (the vendor does not state it), what reuse of a
-// refresh token does (Keycloak's single use: the whole grant ends), the
+// Approximated of K-Series: the body of a 401 (the vendor does not state it), what
+// reuse of a refresh token does (Keycloak's single use: the whole grant ends), the
 // error texts of V1 (Spring's), the revoke and logout endpoints (Keycloak's), the
-// fields of a sale, the reach of a token (a V1 token is refused at /k and the
-// reverse, where the vendor's API host is one).
+// fields of sales, payments, items and staff, the reach of a token (a V1 token is
+// refused at /k and the reverse, where the vendor's API host is one).
 //
 // Absent: single sign-on between two authorizations, K-Series' rate limits (none
 // are published), webhooks, writing, load_relations and the version before V3 of

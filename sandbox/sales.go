@@ -150,15 +150,9 @@ func salesV2(c *apiCall) (any, *apiError) {
 		return nil, refused
 	}
 	q := c.r.URL.Query()
-	from, ok := readMoment(q.Get("from"))
-	if !ok {
-		return nil, badRequest("from must be an ISO 8601 moment")
-	}
-	to := from.Add(365 * 24 * time.Hour)
-	if q.Has("to") {
-		if to, ok = readMoment(q.Get("to")); !ok || to.Before(from) || to.Sub(from) > 365*24*time.Hour {
-			return nil, badRequest("to must be an ISO 8601 moment, at most 365 days after from")
-		}
+	from, to, refused := readRange(q)
+	if refused != nil {
+		return nil, refused
 	}
 	size, refused := number(q, "pageSize", 50, 1, 100)
 	if refused != nil {

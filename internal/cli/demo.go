@@ -102,6 +102,11 @@ func (d *dev) connectAll(ctx context.Context) ([]demoResult, error) {
 			return nil, fmt.Errorf("demo business %s: %w", b.ref(), err)
 		}
 		results[i].state = state
+		if b.does == connects {
+			if results[i].note, err = d.reach(ctx, b); err != nil {
+				return nil, fmt.Errorf("demo business %s: %w", b.ref(), err)
+			}
+		}
 	}
 	return results, nil
 }
@@ -130,6 +135,21 @@ func (d *dev) play(ctx context.Context, b demoBusiness) (note string, err error)
 		return "its access was removed in Lightspeed", err
 	}
 	return "", nil
+}
+
+// reach says how many locations a connected business has, if there are several.
+func (d *dev) reach(ctx context.Context, b demoBusiness) (note string, err error) {
+	c, err := d.client.Locations(ctx, b.ref())
+	switch n := len(c.Locations); {
+	case err != nil:
+		return "", err
+	case n == 0:
+		return "no location", nil
+	case n == 1:
+		return "", nil
+	default:
+		return fmt.Sprintf("%d locations", n), nil
+	}
 }
 
 // settled waits until a business is in the state its part ends in.
