@@ -44,6 +44,7 @@ type root struct {
 	Curl       curlCmd       `cmd:"" help:"Send a request to a provider's API with the token of a business."`
 	Run        runCmd        `cmd:"" help:"Run a program with a token of a business in its environment."`
 	Credential credentialCmd `cmd:"" help:"Answer a program that asks for a credential: git, kubectl and their like."`
+	Agent      agentCmd      `cmd:"" help:"Keep files filled with working tokens, for programs that read one; --config names the agent's file."`
 	Why        whyCmd        `cmd:"" help:"Say how a connection is, why, and who has to do what."`
 	Connection connectionCmd `cmd:"" help:"List, show, refresh and disconnect connections."`
 	Link       linkCmd       `cmd:"" help:"Make and manage links for merchants."`

@@ -54,6 +54,11 @@ func (s *session) remoteFor(ref string) (*remote, error) {
 // remoteAt reaches a server by its private address.
 func (s *session) remoteAt(address string) (*remote, error) {
 	key, _ := s.lookupEnv("EVERGRANT_API_KEY")
+	return s.remoteWith(address, key)
+}
+
+// remoteWith is remoteAt with a key from elsewhere.
+func (s *session) remoteWith(address, key string) (*remote, error) {
 	r := &remote{where: address, start: "evergrant serve --config FILE, or correct EVERGRANT_SERVER"}
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return r.connect(socketAddress, key, path)

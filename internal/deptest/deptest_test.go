@@ -101,6 +101,7 @@ func TestLayers(t *testing.T) {
 			"internal/store", "internal/telemetry", "provider"}, edge},
 		"internal/config": {[]string{"internal/access", "internal/connect", "internal/grant", "internal/oauth", "internal/proxy", "internal/seal",
 			"internal/secret", "provider", "provider/builtin"}, "a configuration is read, not run"},
+		"internal/agent":        {[]string{".", "internal/config", "internal/grant"}, "the agent is a client: it knows tokens and no server"},
 		"internal/store/mirror": {[]string{"internal/grant", "internal/store"}, store},
 		"internal/store/sqlite": {[]string{"internal/access", "internal/fault", "internal/grant", "internal/store",
 			"internal/store/eventid", "internal/store/whole"}, store},
