@@ -7,10 +7,13 @@
 dev:
 	go run ./cmd/evergrant dev
 
-# Every test, with the race detector; last those on real processes, which need
-# the machine for themselves and print their figures.
+# Every test, with the race detector, fuzzing and mutations of what the last commit
+# changed; last the tests on real processes, which need the machine for themselves
+# and print their figures.
 test: deps
 	go test -race -timeout 25m $$(go list ./... | grep -v /e2e)
+	scripts/fuzz 30s 12
+	scripts/mutate
 	go test -race -timeout 25m -v ./e2e
 
 # Simulate days of faults on fake time; then kill, stop and fail real servers at

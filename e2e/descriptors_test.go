@@ -31,7 +31,7 @@ func TestAProcessOutOfDescriptorsLosesNothingAndRecovers(t *testing.T) {
 	for _, policy := range []string{oracle.FamilyKill, oracle.Grace} { // a fresh connection for each request, and kept ones
 		all = append(all, shortage{policy, false}, shortage{policy, true})
 	}
-	together(t, all, outOfDescriptors)
+	together(t, all, atOnce, outOfDescriptors)
 }
 
 // shortage is one case of running out.

@@ -14,13 +14,13 @@ import (
 // tokens are good, while the other goes on.
 func TestFleetCut(t *testing.T) {
 	t.Parallel()
-	all := []*cutting{
-		{policy: oracle.FamilyKill, how: silent},
-		{policy: oracle.FamilyKill, how: refused},
-		{policy: oracle.RetireOnUse, how: silent},
-		{policy: oracle.RetireOnUse, how: noticed},
+	var all []*cutting
+	for _, policy := range rotating {
+		for _, how := range []cut{silent, noticed, refused, silent} {
+			all = append(all, &cutting{policy: policy, how: how})
+		}
 	}
-	together(t, all, func(t *testing.T, c *cutting) {
+	together(t, all, 10, func(t *testing.T, c *cutting) {
 		c.t = t
 		c.begin()
 		c.cut()

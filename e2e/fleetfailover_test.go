@@ -14,8 +14,13 @@ import (
 // several in turn. Each of them has its own renewals in its journal.
 func TestFleetFailover(t *testing.T) {
 	t.Parallel()
-	all := []*failover{{policy: oracle.FamilyKill}, {policy: oracle.RetireOnUse}}
-	together(t, all, func(t *testing.T, f *failover) {
+	var all []*failover
+	for _, policy := range rotating {
+		for range 4 {
+			all = append(all, &failover{policy: policy})
+		}
+	}
+	together(t, all, 5, func(t *testing.T, f *failover) {
 		f.t = t
 		f.begin()
 		f.lag()
@@ -23,6 +28,9 @@ func TestFleetFailover(t *testing.T) {
 		f.judge()
 	})
 }
+
+// rotating are the policies under which a refresh brings another refresh token.
+var rotating = []string{oracle.Lenient, oracle.Grace, oracle.RetireOnUse, oracle.Strict, oracle.FamilyKill}
 
 // failover is one policy's run.
 type failover struct {

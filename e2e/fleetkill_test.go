@@ -24,7 +24,7 @@ func TestFleetKill(t *testing.T) {
 	for i, policy := range []string{oracle.RetireOnUse, oracle.FamilyKill} {
 		all = append(all, &fleetKilling{policy: policy, choices: rand.New(rand.NewPCG(s, uint64(i)))})
 	}
-	together(t, all, func(t *testing.T, k *fleetKilling) {
+	together(t, all, atOnce, func(t *testing.T, k *fleetKilling) {
 		k.t = t
 		k.run()
 		k.judge()

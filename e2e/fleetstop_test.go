@@ -27,7 +27,7 @@ func TestFleetStopped(t *testing.T) {
 		{policy: oracle.RetireOnUse, frozen: true, sends: 2},
 		{policy: oracle.Strict, frozen: true, sends: 2, lost: true},
 	}
-	together(t, all, func(t *testing.T, c *stopping) {
+	together(t, all, atOnce, func(t *testing.T, c *stopping) {
 		c.t = t
 		c.begin()
 		c.stop()

@@ -25,15 +25,17 @@ const (
 //
 // Of tokens of 20 s many have ended when a server comes back. Those of a minute
 // are renewed within the half minute before they end, the adopted ones too.
-func TestKill(t *testing.T) { killAtRandom(t, newServer) }
+func TestKill(t *testing.T) { killAtRandom(t, newServer, 0) }
 
 // TestKillOnPostgreSQL is TestKill where the store outlives the process and has
-// to find out that it is gone.
+// to find out that it is gone. For the two seconds in which it may live still a
+// new process sends nothing.
 func TestKillOnPostgreSQL(t *testing.T) {
-	killAtRandom(t, func(t *testing.T) *server { return newReplica(t, database(t), nil) })
+	killAtRandom(t, func(t *testing.T) *server { return newReplica(t, database(t), nil) }, 2*time.Second)
 }
 
-func killAtRandom(t *testing.T, server func(*testing.T) *server) {
+// killAtRandom kills processes that live for a while, and for up to 0.9 s more.
+func killAtRandom(t *testing.T, server func(*testing.T) *server, while time.Duration) {
 	t.Helper()
 	s := seed(t)
 	short := lives{full: 20 * time.Second, least: 2 * time.Second}
@@ -49,8 +51,8 @@ func killAtRandom(t *testing.T, server func(*testing.T) *server) {
 	for i, k := range all {
 		k.choices = rand.New(rand.NewPCG(s, uint64(i)))
 	}
-	together(t, all, func(t *testing.T, k *killing) {
-		k.t, k.server = t, server(t)
+	together(t, all, atOnce, func(t *testing.T, k *killing) {
+		k.t, k.server, k.while = t, server(t), while
 		k.run()
 		k.judge()
 	})
@@ -81,6 +83,7 @@ func (l lives) adopted(n int) int64 {
 type killing struct {
 	policy  string
 	lives   lives
+	while   time.Duration
 	choices *rand.Rand
 
 	t      *testing.T
@@ -124,7 +127,7 @@ func (k *killing) run() {
 	choices := k.choices.Uint64()
 	go func() { defer close(called); k.call(calling, choices) }()
 	for range kills {
-		k.wait(50*time.Millisecond + time.Duration(k.choices.Int64N(int64(850*time.Millisecond))))
+		k.wait(k.while + 50*time.Millisecond + time.Duration(k.choices.Int64N(int64(850*time.Millisecond))))
 		death := time.Now()
 		k.deaths = append(k.deaths, death)
 		k.server.kill()

@@ -47,7 +47,7 @@ func TestMatrix(t *testing.T) {
 			}
 		}
 	}
-	together(t, all, func(t *testing.T, c *cell) { c.run(t, program) })
+	together(t, all, atOnce, func(t *testing.T, c *cell) { c.run(t, program) })
 	for _, policy := range []string{oracle.FamilyKill, oracle.Strict, oracle.Grace, oracle.RetireOnUse} {
 		cases, rotations, sends, lost := 0, 0, 0, 0
 		for _, c := range all {
@@ -69,10 +69,10 @@ func TestMatrix(t *testing.T) {
 const atOnce = 128
 
 // together runs each case as a test of its own, many at once.
-func together[C fmt.Stringer](t *testing.T, cases []C, run func(*testing.T, C)) {
+func together[C fmt.Stringer](t *testing.T, cases []C, most int, run func(*testing.T, C)) {
 	t.Helper()
 	var all sync.WaitGroup
-	room := make(chan struct{}, atOnce)
+	room := make(chan struct{}, most)
 	for _, c := range cases {
 		room <- struct{}{}
 		all.Go(func() {

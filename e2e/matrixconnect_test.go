@@ -34,7 +34,7 @@ func TestMatrixOfAnExchange(t *testing.T) {
 			}
 		}
 	}
-	together(t, all, func(t *testing.T, c *exchangeCell) {
+	together(t, all, atOnce, func(t *testing.T, c *exchangeCell) {
 		c.begin(t, program)
 		c.strike()
 		c.judge()

@@ -23,7 +23,7 @@ func TestAProcessThatIsStoppedForLongLosesNothingAndKeepsItsSuccessorOut(t *test
 	for _, policy := range []string{oracle.FamilyKill, oracle.Strict, oracle.Grace, oracle.RetireOnUse} {
 		all = append(all, policyCase(policy))
 	}
-	together(t, all, func(t *testing.T, c policyCase) { stoppedForLong(t, string(c)) })
+	together(t, all, atOnce, func(t *testing.T, c policyCase) { stoppedForLong(t, string(c)) })
 }
 
 type policyCase string
