@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -39,7 +40,8 @@ func (s *server) serveForwardAuth(c *call) {
 }
 
 // forwardAuth finds the token. A query counts only where the gateway wrote it
-// itself: behind a path of its client's, it is the client's.
+// itself: behind a path of its client's, it is the client's. Caddy adds that one
+// where its configuration does not say otherwise.
 func (s *server) forwardAuth(c *call) (*manager.Handout, error) {
 	var err error
 	if c.key, err = s.authenticateGateway(c.r); err != nil {
@@ -50,7 +52,14 @@ func (s *server) forwardAuth(c *call) (*manager.Handout, error) {
 		return nil, err
 	}
 	var o evergrant.TokenOptions
-	if rest == "" && c.r.URL.RawQuery != "" {
+	q := c.r.URL.Query()
+	clients := rest != "" || fromClient(c.r)
+	switch {
+	case clients && rest == "" && (q.Has("location") || q.Has("min_valid")):
+		var f fields
+		f.add("query", "it is that of the gateway's client; have the gateway leave it out")
+		return nil, f.err()
+	case !clients:
 		if o, err = tokenOptions(c.r); err != nil {
 			return nil, err
 		}
@@ -60,6 +69,12 @@ func (s *server) forwardAuth(c *call) (*manager.Handout, error) {
 		return nil, err
 	}
 	return s.handout(c, ref, o)
+}
+
+// fromClient reports whether a gateway has passed its client's query on.
+func fromClient(r *http.Request) bool {
+	_, query, _ := strings.Cut(r.Header.Get("X-Forwarded-Uri"), "?")
+	return query != "" && query == r.URL.RawQuery
 }
 
 // authenticateGateway takes the key as the password of a Basic authorization too:

@@ -26,10 +26,10 @@ const (
 func (s *server) foreign(r *http.Request, path string) func(*call) {
 	switch {
 	case strings.HasPrefix(path, proxyPrefix) && s.c.Proxy != nil:
-		r.Pattern = proxyPrefix + "{ref}/{path...}"
+		r.Pattern = "ANY " + proxyPrefix + "{ref}/{path...}"
 		return s.serveProxy
 	case strings.HasPrefix(path, forwardAuthPrefix):
-		r.Pattern = forwardAuthPrefix + "{ref}"
+		r.Pattern = "ANY " + forwardAuthPrefix + "{ref}"
 		return s.serveForwardAuth
 	}
 	return nil
