@@ -437,9 +437,11 @@ type Run struct {
 type Store interface {
 	Connections
 	Readings
+	Deadlines
 	Attempts
 	Links
 	Events
+	Webhooks
 	Keys
 	DataKeys
 	Apps

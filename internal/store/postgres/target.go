@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/jackc/pgx/v5"
 
@@ -113,7 +114,7 @@ func readCopy(ctx context.Context, db queryer) (c whole.Copy, there bool, err er
 
 // copied are the tables that a move fills.
 var copied = []string{"addresses", "connections", "grant_ids", "grants", "credentials", "orphans", "locations", "readings",
-	"links", "authorizations", "events", "api_keys", "data_key", "paused_apps"}
+	"links", "authorizations", "events", "api_keys", "data_key", "paused_apps", "webhooks", "webhook_deliveries"}
 
 // Begin begins a move with what belongs to no connection. A database that holds
 // anything is refused, unless that is an unfinished copy: it goes.
@@ -153,7 +154,7 @@ func (t *Target) Begin(ctx context.Context, c whole.Copy, rest whole.Rest) error
 }
 
 func copyRest(ctx context.Context, tx pgx.Tx, rest whole.Rest) error {
-	var keys, paused rows
+	var keys, paused, webhooks rows
 	for _, k := range rest.Keys {
 		keys.add(k.ID, k.Name, k.Hash[:], words(k.Scopes), words(k.Apps), words(k.Businesses),
 			stamp(k.CreatedAt), stamp(k.ExpiresAt), stamp(k.RevokedAt), stamp(k.LastUsedAt))
@@ -169,6 +170,17 @@ func copyRest(ctx context.Context, tx pgx.Tx, rest whole.Rest) error {
 	}
 	if err := keys.copyInto(ctx, tx, "api_keys", "id", "name", "hash", "scopes", "apps", "businesses",
 		"created_at", "expires_at", "revoked_at", "last_used_at"); err != nil {
+		return err
+	}
+	for _, w := range rest.Webhooks {
+		cursor, err := cursorNumber(w.Cursor)
+		if err != nil {
+			return fmt.Errorf("webhook %s: %w", w.ID, err)
+		}
+		webhooks.add(w.ID, w.Name, w.URL, words(w.Types), words(w.Apps), words(w.Businesses), w.Sealed, w.FromFile, stamp(w.CreatedAt), stamp(w.UpdatedAt),
+			w.Sent, cursor, w.Failures, stamp(w.FailingSince), stamp(w.NextAt), stamp(w.DisabledAt), w.DisabledBecause)
+	}
+	if err := webhooks.copyInto(ctx, tx, "webhooks", strings.FieldsFunc(webhookColumns, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })...); err != nil {
 		return err
 	}
 	return paused.copyInto(ctx, tx, "paused_apps", "app", "cause", "since")

@@ -189,6 +189,15 @@ func (v view) rest() (rest whole.Rest, err error) {
 	if err != nil {
 		return rest, err
 	}
+	err = v.each(`SELECT `+webhookColumns+` FROM webhooks ORDER BY id`, nil, func(row scanner) error {
+		var r webhookRow
+		err := row.Scan(r.dest()...)
+		rest.Webhooks = append(rest.Webhooks, r.finish())
+		return err
+	})
+	if err != nil {
+		return rest, err
+	}
 	err = v.each(`SELECT id, name, hash, scopes, apps, businesses, created_at, expires_at, revoked_at, last_used_at
 		FROM api_keys ORDER BY id`, nil, func(row scanner) error {
 		var k access.Key

@@ -34,6 +34,8 @@ func (f *fixture) methods() []method {
 	other := access.Key{ID: "key_2", Name: "two", Hash: access.Hash("two"), CreatedAt: f.now()}
 	fresh := f.newConnection("fresh")
 	arrival := f.arrival("arrival")
+	hook, gone, newHook := f.webhook("hook"), f.webhook("gone"), f.newWebhook("new")
+	dying := f.dying("dying", time.Hour)
 	return []method{
 		{"CreateConnection", func(ctx context.Context) error { return f.CreateConnection(ctx, fresh, e) }},
 		{"CreateConnections", func(ctx context.Context) error {
@@ -66,6 +68,15 @@ func (f *fixture) methods() []method {
 			return err
 		}},
 		{"SkipReading", func(ctx context.Context) error { return f.SkipReading(ctx, g.ID) }},
+		{"Deadlines", func(ctx context.Context) error {
+			_, _, err := f.Deadlines(ctx, store.DeadlineFilter{App: app}, page)
+			return err
+		}},
+		{"CountDeadlines", func(ctx context.Context) error {
+			_, err := f.CountDeadlines(ctx, store.DeadlineFilter{App: app}, []time.Time{f.now()})
+			return err
+		}},
+		{"TellDeadline", func(ctx context.Context) error { return f.TellDeadline(ctx, dying.ID, dying.DeadlineAt, e) }},
 		{"Replicas", func(ctx context.Context) error { _, err := f.Replicas(ctx, owner); return err }},
 		{"Redone", func(ctx context.Context) error {
 			fleet, err := f.Replicas(ctx, owner)
@@ -127,6 +138,23 @@ func (f *fixture) methods() []method {
 			return err
 		}},
 		{"LastEvent", func(ctx context.Context) error { _, err := f.LastEvent(ctx); return err }},
+		{"CreateWebhook", func(ctx context.Context) error { return f.CreateWebhook(ctx, newHook, e) }},
+		{"Webhooks", func(ctx context.Context) error { _, err := f.Webhooks(ctx); return err }},
+		{"UpdateWebhook", func(ctx context.Context) error {
+			_, err := f.UpdateWebhook(ctx, hook.ID, func(w *store.Webhook) error { w.URL = "https://new.example/"; return nil }, e)
+			return err
+		}},
+		{"DeleteWebhook", func(ctx context.Context) error { return f.DeleteWebhook(ctx, gone.ID, e) }},
+		{"LeaseWebhook", func(ctx context.Context) error { _, err := f.LeaseWebhook(ctx, hook.ID, owner); return err }},
+		{"AdvanceWebhook", func(ctx context.Context) error {
+			return f.AdvanceWebhook(ctx, hook.ID, owner, store.Progress{}, nil, e)
+		}},
+		{"ReleaseWebhook", func(ctx context.Context) error { return f.ReleaseWebhook(ctx, hook.ID, owner) }},
+		{"RecordDelivery", func(ctx context.Context) error { return f.RecordDelivery(ctx, hook.ID, f.delivery(1)) }},
+		{"Deliveries", func(ctx context.Context) error {
+			_, _, err := f.Deliveries(ctx, hook.ID, page)
+			return err
+		}},
 		{"CreateKey", func(ctx context.Context) error { return f.CreateKey(ctx, other) }},
 		{"ListKeys", func(ctx context.Context) error { _, err := f.ListKeys(ctx); return err }},
 		{"RevokeKey", func(ctx context.Context) error { return f.RevokeKey(ctx, key.ID, f.now()) }},
@@ -202,6 +230,12 @@ func methodTests() map[string]func(*fixture) {
 				}
 				if _, _, err := f.ListEvents(f.ctx, store.EventFilter{}, p); err == nil {
 					f.Errorf("ListEvents takes limit %d", limit)
+				}
+				if _, _, err := f.Deadlines(f.ctx, store.DeadlineFilter{App: app}, p); err == nil {
+					f.Errorf("Deadlines takes limit %d", limit)
+				}
+				if _, _, err := f.Deliveries(f.ctx, "wh_1", p); err == nil {
+					f.Errorf("Deliveries takes limit %d", limit)
 				}
 			}
 		},

@@ -56,6 +56,8 @@ type Rest struct {
 	DataKey DataKey
 	Keys    []access.Key // by id
 	Paused  map[string]store.Pause
+	// Webhooks are by id, without what was sent to them.
+	Webhooks []store.Webhook
 }
 
 // Counts are how many rows of each kind there are.
