@@ -36,15 +36,15 @@ func TestWhatAnAppLetsThroughTheProxy(t *testing.T) {
 func TestAProxySectionThatWouldNotMeanWhatItSays(t *testing.T) {
 	t.Parallel()
 	for section, want := range map[string]string{
-		"methods: []":         "apps.k.proxy.methods (line 9): is empty; name what is allowed, or remove the key to allow everything",
-		"paths: []":           "apps.k.proxy.paths (line 9): is empty",
-		"methods: [GET, get]": "apps.k.proxy.methods[1] (line 9): must be a method in capital letters",
+		"methods: []":         "apps.k.proxy.methods (line 10): is empty; name what is allowed, or remove the key to allow everything",
+		"paths: []":           "apps.k.proxy.paths (line 10): is empty",
+		"methods: [GET, get]": "apps.k.proxy.methods[1] (line 10): must be a method in capital letters",
 		"methods: [CONNECT]":  "CONNECT and TRACE are never carried",
-		"paths: [f]":          "apps.k.proxy.paths[0] (line 9): must begin with /",
+		"paths: [f]":          "apps.k.proxy.paths[0] (line 10): must begin with /",
 		"paths: [/a/../b]":    "is never the path of a request",
 		"paths: ['/a?b=1']":   "without its query",
 		"paths: [/a/**/b]":    "at its end only",
-		"queue: 10m":          "apps.k.proxy.queue (line 9): must be between 10ms and 5m",
+		"queue: 10m":          "apps.k.proxy.queue (line 10): must be between 10ms and 5m",
 		"queues: 1s":          "did you mean queue?",
 	} {
 		_, err := Parse([]byte(behind("    proxy: {"+section+"}\n")), world())
