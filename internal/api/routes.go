@@ -40,6 +40,8 @@ func (s *server) endpoints() []endpoint {
 			summary: "Re-read from the provider which locations are reached"}, s.refreshLocations),
 		typed(endpoint{method: post, path: one + "/refresh", scope: access.Connections,
 			summary: "Refresh every live grant now"}, s.refresh),
+		typed(endpoint{method: post, path: one + "/verify", scope: access.Connections,
+			summary: "Ask the provider's API whether the token of each live grant works"}, s.verify),
 		typed(endpoint{method: post, path: one + "/disconnect", scope: access.Connections,
 			summary: "Revoke a connection's grants and keep its history"}, s.disconnect),
 		typed(endpoint{method: get, path: one + "/events", scope: access.Events, or: access.Connections, query: connectionEventParams,

@@ -17,9 +17,12 @@ type connectionCmd struct {
 	List       connectionListCmd       `cmd:"" help:"List connections."`
 	Show       connectionShowCmd       `cmd:"" help:"Show one connection and its grants."`
 	Refresh    connectionRefreshCmd    `cmd:"" help:"Renew a connection's tokens now."`
+	Verify     connectionVerifyCmd     `cmd:"" help:"Try a connection's tokens at the provider's API."`
 	Locations  connectionLocationsCmd  `cmd:"" help:"Show which grants reach which locations, and what nobody reaches."`
 	Disconnect connectionDisconnectCmd `cmd:"" help:"End a connection; its history stays."`
 	Import     connectionImportCmd     `cmd:"" help:"Make or update many connections, one a line."`
+	Export     connectionExportCmd     `cmd:"" help:"Print all connections, one a line, without their tokens."`
+	Events     connectionEventsCmd     `cmd:"" help:"List a connection's events, oldest first."`
 }
 
 type connectionListCmd struct {
