@@ -31,6 +31,7 @@ type App struct {
 	RequiredScopes []string
 	Policy         grant.Policy
 	RedirectURI    string // PublicURL + /oauth/callback/ + Name
+	SandboxURL     string // where the sandbox listens; "" outside of environment sandbox
 
 	found  atomic.Pointer[Endpoints] // completed by discovery, once that succeeded
 	asking singleflight.Group

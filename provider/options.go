@@ -72,6 +72,9 @@ func NewApp(o AppOptions) (*App, error) {
 	c := checker{app: o.Name}
 	a.Endpoints = c.endpoints(o)
 	a.RedirectURI = c.redirect(o)
+	if o.Environment == Sandbox {
+		a.SandboxURL = strings.TrimRight(o.SandboxURL, "/")
+	}
 	c.client(a)
 	c.scopes(a)
 	c.policy(a.Policy)

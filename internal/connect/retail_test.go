@@ -151,7 +151,7 @@ func (v *vendor) exchanges() []string {
 	defer v.mu.Unlock()
 	var paths []string
 	for _, a := range v.asked {
-		if path, ok := strings.CutPrefix(a, "POST "); ok {
+		if path, ok := strings.CutPrefix(a, "POST "); ok && !strings.HasPrefix(path, "/_sandbox/") {
 			paths = append(paths, path)
 		}
 	}

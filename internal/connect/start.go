@@ -67,6 +67,7 @@ func (s *Service) start(r *http.Request) answer {
 		s.c.Logger.WarnContext(r.Context(), "a merchant cannot be sent to the provider", "app", v.app.Name, "err", err)
 		return s.problemPage(v, grant.ProblemProviderUnavailable)
 	}
+	s.announce(r.Context(), v.app)
 	return s.depart(r, v, ep)
 }
 
