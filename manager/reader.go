@@ -45,6 +45,7 @@ func (m *Manager) startReading() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop, r.wake = cancel, make(map[string]chan struct{})
 	for name, app := range m.c.Apps {
+		r.running.Go(func() { m.watchDeadlines(ctx, name, app) })
 		if app.Recipe.Discover == nil {
 			continue
 		}

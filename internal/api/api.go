@@ -20,6 +20,7 @@ import (
 	"github.com/evergrant/evergrant/internal/proxy"
 	"github.com/evergrant/evergrant/internal/store"
 	"github.com/evergrant/evergrant/internal/telemetry"
+	"github.com/evergrant/evergrant/internal/webhook"
 	"github.com/evergrant/evergrant/manager"
 )
 
@@ -28,6 +29,7 @@ type Config struct {
 	Manager  *manager.Manager
 	Links    *connect.Service
 	Store    store.Store
+	Webhooks *webhook.Service
 	FileKeys []access.Key // API keys named in the configuration file
 	// Keys is shared by the handlers of one process, so that a key made or revoked
 	// through one of them counts at all of them at once. Nil: made from Store and
@@ -65,6 +67,8 @@ func New(c Config) (http.Handler, error) {
 		return nil, errors.New("api: Config.Links is required")
 	case c.Store == nil:
 		return nil, errors.New("api: Config.Store is required")
+	case c.Webhooks == nil:
+		return nil, errors.New("api: Config.Webhooks is required")
 	case c.Metrics == nil:
 		return nil, errors.New("api: Config.Metrics is required")
 	case c.Logger == nil:

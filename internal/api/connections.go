@@ -163,6 +163,7 @@ func (s *server) describe(ctx context.Context, c grant.Connection) (connection, 
 		}
 	}
 	w.Deadline, w.RefreshedAt = at(deadline), at(refreshed)
+	w.DeadlineNear = s.c.Manager.DeadlineNear(grants)
 	return w, nil
 }
 

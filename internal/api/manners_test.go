@@ -25,7 +25,13 @@ func TestEveryMalformedRequestNamesItsFault(t *testing.T) {
 		code, says                 string
 	}{
 		{"an unknown path", "GET", "/v1/nothing", "", 404, "not_found", "no such path"},
-		{"a path of the next issue", "GET", "/v1/runway", "", 404, "not_found", ""},
+		{"a webhook that is none", "GET", "/v1/webhooks/wh_none/deliveries", "", 404, "not_found", "no such webhook"},
+		{"a webhook without an address", "POST", "/v1/webhooks", `{}`, 400, "invalid_request", `"field":"url"`},
+		{"a webhook in plain text", "POST", "/v1/webhooks", `{"url":"http://app.example/"}`, 400, "invalid_request", "https://"},
+		{"a webhook with a password", "POST", "/v1/webhooks", `{"url":"https://a:b@app.example/"}`, 400, "invalid_request", "user name"},
+		{"a webhook of an unknown type", "POST", "/v1/webhooks", `{"url":"https://app.example/","types":["conection.*"]}`, 400, "invalid_request", `"field":"types"`},
+		{"a webhook of an unknown app", "POST", "/v1/webhooks", `{"url":"https://app.example/","apps":["k-serie"]}`, 400, "invalid_request", "did you mean k-series?"},
+		{"runway of an unknown app", "GET", "/v1/runway?app=none", "", 404, "not_found", "no such app"},
 		{"a slash too many", "GET", "//v1/meta", "", 404, "not_found", ""},
 		{"a slash at the end", "GET", "/v1/meta/", "", 404, "not_found", ""},
 		{"dots in the path", "GET", "/v1/../v1/meta", "", 404, "not_found", ""},

@@ -23,6 +23,7 @@ func TestMetricNames(t *testing.T) {
 	k.Config.Metrics.Link("k-series", "created")
 	k.Config.Metrics.Late("k-series", 0)
 	k.Config.Metrics.AppAccepted("k-series", true)
+	k.Config.Metrics.Delivered("app", "ok")
 	var got []string
 	for line := range strings.Lines(k.Do("", "GET", "/metrics", "").Body) {
 		if strings.HasPrefix(line, "# ") && strings.Contains(line, " evergrant_") {

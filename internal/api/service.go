@@ -68,6 +68,8 @@ func (s *server) metrics() http.Handler {
 	own := prometheus.NewRegistry()
 	own.MustRegister(connectionCount{s, prometheus.NewDesc("evergrant_connections",
 		"Connections by state and reason.", []string{"app", "state", "reason"}, nil)})
+	own.MustRegister(runwaySeconds{s, prometheus.NewDesc("evergrant_runway_seconds",
+		"Time until the first grant dies if refreshing stops now.", []string{"app"}, nil)})
 	return promhttp.HandlerFor(prometheus.Gatherers{s.c.Metrics.Registry, own},
 		promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }

@@ -36,9 +36,11 @@ type connection struct {
 	UpdatedAt *time.Time `json:"updated_at"`
 
 	// What follows is told of one connection, not in lists.
-	Deadline    *time.Time  `json:"deadline,omitempty" doc:"when the first live grant dies if nobody refreshes it"`
-	RefreshedAt *time.Time  `json:"refreshed_at,omitempty" doc:"when its newest token was asked for"`
-	Grants      []grantWire `json:"grants,omitempty"`
+	Deadline *time.Time `json:"deadline,omitempty" doc:"when the first live grant dies if nobody refreshes it"`
+	// DeadlineNear is left out unless it is true.
+	DeadlineNear bool        `json:"deadline_near,omitempty" doc:"a live grant is about to die, and renewals do not keep it from that"`
+	RefreshedAt  *time.Time  `json:"refreshed_at,omitempty" doc:"when its newest token was asked for"`
+	Grants       []grantWire `json:"grants,omitempty"`
 }
 
 func wireConnection(c grant.Connection) connection {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -28,6 +29,7 @@ import (
 	"github.com/evergrant/evergrant/internal/store"
 	"github.com/evergrant/evergrant/internal/store/mirror"
 	"github.com/evergrant/evergrant/internal/telemetry"
+	"github.com/evergrant/evergrant/internal/webhook"
 	"github.com/evergrant/evergrant/manager"
 )
 
@@ -44,11 +46,12 @@ type Options struct {
 
 // App is a server. Its methods may be called from any goroutine.
 type App struct {
-	o       Options
-	manager *manager.Manager
-	servers []*server
-	public  net.Listener
-	private net.Listener
+	o        Options
+	manager  *manager.Manager
+	servers  []*server
+	webhooks *webhook.Service
+	public   net.Listener
+	private  net.Listener
 
 	failed   chan error // the first server that ended by itself
 	started  atomic.Bool
@@ -138,8 +141,13 @@ func (a *App) assemble(ctx context.Context) error {
 		AppRejected: func(app string) { metrics.AppAccepted(app, false) },
 	})
 	a.onStop("links", func(context.Context) error { links.Close(); return nil })
+	a.webhooks = webhook.New(webhook.Config{
+		Store: st, Ring: ring, Client: sender.OutboundClient(webhook.Timeout), Grown: hub.Grown, Encode: api.EncodeEvent,
+		File: c.Webhooks(), Logger: log, Now: now, Counted: metrics.Delivered, Random: rand.Float64,
+	})
+	a.onStop("webhooks", a.webhooks.Stop)
 	serving := api.Config{
-		Manager: a.manager, Links: links, Store: st, FileKeys: c.Keys(), Keys: api.NewKeyring(st, c.Keys(), now),
+		Manager: a.manager, Links: links, Store: st, Webhooks: a.webhooks, FileKeys: c.Keys(), Keys: api.NewKeyring(st, c.Keys(), now),
 		Metrics: metrics, Logger: log, Now: now, Version: a.o.Version, PublicURL: c.Server.PublicURL,
 		Proxy: proxy.New(proxy.Config{Sender: sender, Apps: c.Providers(), Rules: c.ProxyRules()}),
 	}
@@ -190,6 +198,7 @@ func (a *App) Start(ctx context.Context) error {
 	if err := a.manager.Start(ctx); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
+	a.webhooks.Start()
 	for _, s := range a.servers {
 		s.start(a.failed)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/evergrant/evergrant/internal/proxy"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/secret"
+	"github.com/evergrant/evergrant/internal/webhook"
 	"github.com/evergrant/evergrant/provider"
 )
 
@@ -45,6 +46,7 @@ type Config struct {
 	masters []seal.Master
 	apps    provider.Apps
 	keys    []access.Key
+	hooks   []webhook.Endpoint
 
 	warnings []string
 }
@@ -169,7 +171,15 @@ type APIKey struct {
 
 // Events is how the event log is delivered.
 type Events struct {
-	Webhooks unused `yaml:"webhooks,omitempty"`
+	Webhooks []Webhook `yaml:"webhooks,omitempty"`
+}
+
+// Webhook is an address that events are sent to.
+type Webhook struct {
+	Name          string   `yaml:"name"`
+	URL           string   `yaml:"url"`
+	SigningSecret Secrets  `yaml:"signing_secret"`       // two while rotating
+	Types         []string `yaml:"types,omitempty,flow"` // every event if none is given
 }
 
 // Telemetry is what the program tells about itself.
@@ -235,6 +245,9 @@ func (c *Config) ProxyRules() map[string]proxy.Rules {
 
 // Keys returns the API keys of the file.
 func (c *Config) Keys() []access.Key { return c.keys }
+
+// Webhooks returns the webhooks of the file.
+func (c *Config) Webhooks() []webhook.Endpoint { return c.hooks }
 
 // access returns the key as the API knows it. Its id follows from its name, so
 // that it is the same after every start.

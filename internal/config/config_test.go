@@ -21,6 +21,9 @@ const apiKey = "evg_0123456789abcdef0123456789abcdef"
 // masterKey is 32 bytes of zero.
 const masterKey = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
+// signingSecret is 24 bytes of the letter a.
+const signingSecret = "whsec_YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFh"
+
 // world is a Source whose every file and variable the test knows.
 func world() Source {
 	return Source{
@@ -35,7 +38,8 @@ func world() Source {
 		ReadFile: func(path string) ([]byte, error) {
 			v, ok := map[string]string{
 				"/etc/evergrant/master.key": masterKey + "\n", "/etc/evergrant/k-secret": "sesame\n",
-				"/run/credentials/x": "credential", "/etc/evergrant/empty": "\n", "/etc/evergrant/two": "line\n\n",
+				"/run/credentials/x": "credential", "/run/credentials/whsec": signingSecret,
+				"/etc/evergrant/short": "whsec_c2hvcnQ=", "/etc/evergrant/empty": "\n", "/etc/evergrant/two": "line\n\n",
 			}[path]
 			if !ok {
 				return nil, fs.ErrNotExist
@@ -107,7 +111,6 @@ func TestKeysWithoutEffectAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"events.webhooks (line 45): has no effect in this version; read the log with GET /v1/events?after=…&wait=30s",
 		"telemetry.otlp (line 46): has no effect in this version; scrape /metrics on the private listener",
 	}
 	if diff := cmp.Diff(want, c.Warnings()); diff != "" {
@@ -150,6 +153,8 @@ func TestTheContractsExampleIsUnderstood(t *testing.T) {
 		Brand:   Brand{"Acme Loyalty", Support{"help@acme.example"}, "#0b5d3b"},
 		APIKeys: []APIKey{{Name: "acme-app", Key: Secret{Env: "EVERGRANT_API_KEY"},
 			Scopes: []string{"tokens", "connections", "links"}}},
+		Events: Events{[]Webhook{{Name: "app", URL: "https://app.acme.example/hooks", SigningSecret: Secrets{{Credential: "whsec"}},
+			Types: []string{"connection.*"}}}},
 		Telemetry:  Telemetry{Log: Log{"json", "info"}},
 		SandboxURL: "http://127.0.0.1:8422",
 	}
@@ -162,6 +167,7 @@ func TestTheContractsExampleIsUnderstood(t *testing.T) {
 		c.Apps["k-series"].ClientSecret[1].value.Reveal(): "credential",
 		c.Apps["other"].ClientSecret[0].value.Reveal():    "other",
 		c.APIKeys[0].Key.Value().Reveal():                 apiKey,
+		c.Webhooks()[0].Secrets[0].Reveal():               signingSecret,
 	} {
 		if got != want {
 			t.Errorf("a reference led to %q, want %q", got, want)

@@ -48,7 +48,7 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 	switch v.Type() {
 	case unusedType:
 		if len(n.Content) > 0 || n.Kind == yaml.ScalarNode {
-			d.warnings = append(d.warnings, fmt.Sprintf("%s (line %d): has no effect in this version; %s", path, n.Line, instead(path)))
+			d.warnings = append(d.warnings, fmt.Sprintf("%s (line %d): has no effect in this version; %s", path, n.Line, "scrape /metrics on the private listener"))
 		}
 		return
 	case secretType:
@@ -77,14 +77,6 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 	default:
 		d.scalar(path, n, v)
 	}
-}
-
-// instead says what does the work of a key that has no effect.
-func instead(path string) string {
-	if path == "events.webhooks" {
-		return "read the log with GET /v1/events?after=…&wait=30s"
-	}
-	return "scrape /metrics on the private listener"
 }
 
 // pairs calls f for every key of a mapping, once each.

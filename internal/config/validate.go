@@ -50,6 +50,7 @@ func (c *Config) validate(dir string) Problems {
 	c.validateLinks(&ps)
 	c.validateBrand(&ps)
 	c.validateAPIKeys(&ps, dir)
+	c.validateWebhooks(&ps, dir)
 	c.oneOf(&ps, "telemetry.log.format", c.Telemetry.Log.Format, "json", "text")
 	c.oneOf(&ps, "telemetry.log.level", c.Telemetry.Log.Level, "debug", "info", "warn", "error")
 	if err := checkOrigin(c.SandboxURL); err != nil {
@@ -255,6 +256,7 @@ func (c *Config) readSecrets(ps *Problems, src Source) {
 			}
 		}
 	}
+	c.readWebhooks(ps, src)
 	values := map[secret.String]string{}
 	for i := range c.APIKeys {
 		k, path := &c.APIKeys[i], fmt.Sprintf("api_keys[%d].key", i)

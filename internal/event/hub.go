@@ -48,7 +48,7 @@ func (h *Hub) Grown() <-chan struct{} {
 func level(e grant.Event) slog.Level {
 	switch e.Type {
 	case grant.ConnectionNeedsReauthorization, grant.ConnectionDegraded, grant.GrantRefreshFailed,
-		grant.LinkFailed, grant.EventAppRejected:
+		grant.LinkFailed, grant.EventAppRejected, grant.ConnectionDeadlineNear, grant.WebhookDisabled:
 		return slog.LevelWarn
 	}
 	return slog.LevelInfo

@@ -32,7 +32,20 @@ const (
 	EventAppResumed                EventType = "app.resumed"           // see PauseCause
 	EventAppAccepted               EventType = "app.credentials_accepted"
 	EventRotationContradicted      EventType = "app.rotation_contradicted" // the provider does what the rotation policy rules out
+	WebhookDisabled                EventType = "webhook.disabled"          // nothing is delivered to it any more
+	WebhookTest                    EventType = "webhook.test"              // sent on demand; never in the log
 )
+
+// EventTypes returns every type that the log may hold.
+func EventTypes() []EventType {
+	return []EventType{
+		ConnectionConnected, ConnectionReconnected, ConnectionDegraded, ConnectionRecovered, ConnectionNeedsReauthorization,
+		ConnectionDeadlineNear, ConnectionLocationsChanged, ConnectionScopeChanged, ConnectionDisconnected, ConnectionDeleted,
+		GrantIssued, GrantRefreshed, GrantRefreshFailed, GrantRevoked,
+		LinkCreated, LinkOpened, LinkCompleted, LinkFailed, LinkHelpRequested, AuthorizationStarted,
+		EventAppRejected, EventAppAccepted, EventAppPaused, EventAppResumed, EventRotationContradicted, WebhookDisabled,
+	}
+}
 
 // Event is one entry of the log. Its id is given by the store when the change
 // it tells of commits, in the order of the log. It never carries a token.
@@ -51,8 +64,10 @@ type Event struct {
 // ActBy returns who has to act on the event.
 func (e Event) ActBy() Actor {
 	switch {
-	case e.Type == EventRotationContradicted:
+	case e.Type == EventRotationContradicted, e.Type == WebhookDisabled:
 		return Operator
+	case e.Type == ConnectionDeadlineNear && (e.Reason == "" || e.Reason == OK):
+		return Merchant // renewals work and will not move the end
 	case e.Reason == "":
 		return Nobody
 	}

@@ -9,7 +9,7 @@ package seal
 
 // Slot is the one place a ciphertext opens in. It is the associated data.
 type Slot struct {
-	Table      string // credentials, orphans, authorizations, spool
+	Table      string // credentials, orphans, authorizations, spool, webhooks
 	Row        string // the id of what it belongs to
 	Epoch, Seq int64
 }
@@ -20,4 +20,5 @@ const (
 	Orphans        = "orphans"
 	Authorizations = "authorizations"
 	Spool          = "spool"
+	Webhooks       = "webhooks"
 )

@@ -23,6 +23,7 @@ type Metrics struct {
 	requestDur *prometheus.HistogramVec
 	appOK      *prometheus.GaugeVec
 	links      *prometheus.CounterVec
+	deliveries *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics on a registry of their own.
@@ -56,13 +57,16 @@ func NewMetrics(version string) *Metrics {
 		links: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "evergrant_links_total", Help: "Links by the state they came to.",
 		}, []string{"app", "state"}),
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "evergrant_webhook_deliveries_total", Help: "Events sent to webhooks by what came of it.",
+		}, []string{"webhook", "outcome"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "evergrant_build_info", Help: "The running version.",
 		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
 	})
 	build.Set(1)
-	m.Registry.MustRegister(m.refreshes, m.sends, m.duration, m.lateness, m.requests, m.requestDur, m.appOK, m.links, build,
+	m.Registry.MustRegister(m.refreshes, m.sends, m.duration, m.lateness, m.requests, m.requestDur, m.appOK, m.links, m.deliveries, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -98,3 +102,9 @@ func (m *Metrics) AppAccepted(app string, ok bool) {
 
 // Link counts a link that came to a state.
 func (m *Metrics) Link(app, state string) { m.links.WithLabelValues(app, state).Inc() }
+
+// Delivered counts an event that was sent to a webhook. Outcome is ok, failed or
+// disabled.
+func (m *Metrics) Delivered(webhook, outcome string) {
+	m.deliveries.WithLabelValues(webhook, outcome).Inc()
+}

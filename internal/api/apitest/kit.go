@@ -31,6 +31,7 @@ import (
 	"github.com/evergrant/evergrant/internal/store"
 	"github.com/evergrant/evergrant/internal/store/sqlite"
 	"github.com/evergrant/evergrant/internal/telemetry"
+	"github.com/evergrant/evergrant/internal/webhook"
 	"github.com/evergrant/evergrant/manager"
 	"github.com/evergrant/evergrant/provider"
 )
@@ -101,7 +102,8 @@ func New(t testing.TB, o Options) *Kit {
 		Issuer: k.Manager.Issuer(), PublicURL: "https://connect.example", ReturnURLAllow: []string{"https://app.example/*"},
 		Now: k.Now, Logger: slog.New(slog.DiscardHandler)})
 	admin := access.Key{ID: "key_admin", Name: "admin", Hash: access.Hash(AdminKey), Scopes: []access.Scope{access.Admin}}
-	k.Config = api.Config{Manager: k.Manager, Links: links, Store: k.Store, Keys: api.NewKeyring(k.Store, []access.Key{admin}, k.Now),
+	k.Config = api.Config{Manager: k.Manager, Links: links, Store: k.Store, Webhooks: k.webhooks(hub, ring, sender, metrics),
+		Keys:    api.NewKeyring(k.Store, []access.Key{admin}, k.Now),
 		Metrics: metrics, Logger: log, Now: k.Now, Version: "test", PublicURL: "https://connect.example",
 		Proxy: proxy.New(proxy.Config{Sender: sender, Apps: apps, Rules: o.Rules})}
 	k.Handler, err = api.New(k.Config)
@@ -109,6 +111,16 @@ func New(t testing.TB, o Options) *Kit {
 	k.Server = httptest.NewServer(k.Handler)
 	t.Cleanup(k.Server.Close)
 	return k
+}
+
+// webhooks makes the service of webhooks and runs it until the test ends.
+func (k *Kit) webhooks(hub *event.Hub, ring *seal.Ring, sender *oauth.Sender, metrics *telemetry.Metrics) *webhook.Service {
+	s := webhook.New(webhook.Config{Store: k.Store, Ring: ring, Client: sender.OutboundClient(webhook.Timeout), Grown: hub.Grown,
+		Encode: api.EncodeEvent, Logger: slog.New(slog.DiscardHandler), Now: k.Now, Counted: metrics.Delivered,
+		Random: func() float64 { return 0.5 }})
+	s.Start()
+	k.T.Cleanup(func() { _ = s.Stop(context.Background()) })
+	return s
 }
 
 func (k *Kit) app(name, server, base string) *provider.App {
