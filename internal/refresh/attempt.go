@@ -28,6 +28,17 @@ type attempt struct {
 	// journaled is set when the answer is in the spool.
 	journaled bool
 	ans       oauth.Answer // as soon as it is there
+	left      bool         // the slot is given back
+}
+
+// leave gives the slot back: when the attempt ends, or before, when its answer is
+// in the journal. A slot is a request that may be under way and an answer that a
+// crash would lose, and from then on it is neither.
+func (a *attempt) leave() {
+	if !a.left {
+		a.left = true
+		a.l.leave()
+	}
 }
 
 // attempt carries an open attempt to its end: it spends the slot, the spool room
@@ -45,7 +56,7 @@ func (l *lane) attempt(c store.Claim, asked time.Time, f *flight, room *spool.Sl
 			a.rescue()
 		}
 		room.Release()
-		l.leave()
+		a.leave()
 		l.e.land(c.Grant.ID, f, res, err)
 	}()
 	res, err = a.carry()
@@ -111,6 +122,9 @@ func (a *attempt) carry() (Result, error) {
 	}
 	switch {
 	case res.Outcome == grant.Granted:
+		if a.journaled {
+			a.leave()
+		}
 		return a.granted(ans)
 	case a.journaled && res.Outcome == grant.Lost:
 		a.park(a.claim.Grant, ans) // half an answer is more than none
@@ -130,10 +144,10 @@ func (a *attempt) spent(g grant.Grant) (Result, error) {
 		oauth.Result{Outcome: grant.NotSent, Description: "there is no refresh token"}, nil)
 }
 
-// left is how much of the attempt's time is left. Whoever takes an attempt over
+// remaining is how much of the attempt's time is left. Whoever takes an attempt over
 // counts from its opening, so whatever it sends has to be over by then, however
 // long this process stood still meanwhile.
-func (a *attempt) left() time.Duration {
+func (a *attempt) remaining() time.Duration {
 	now := a.l.e.c.Now()
 	// The first stands still while a machine is suspended, the second can be set back.
 	spent := max(now.Sub(a.asked), now.Round(0).Sub(a.asked.Round(0)), 0)
@@ -158,7 +172,7 @@ func (a *attempt) send() (oauth.Answer, error) {
 	first := a.l.workingSecret()
 	for i := range max(len(app.Secrets), 1) {
 		n := (first + i) % max(len(app.Secrets), 1)
-		left := a.left()
+		left := a.remaining()
 		if left <= 0 {
 			return oauth.Answer{}, errLate
 		}
