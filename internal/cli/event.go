@@ -59,33 +59,39 @@ const (
 	tailPause = 2 * time.Second
 )
 
-// Run prints events until it is interrupted. A server that restarts is waited
-// for: the log is followed by id, so nothing is missed.
+// Run prints events until it is interrupted.
 func (c *eventTailCmd) Run(s *session) error {
 	r, err := s.remote()
 	if err != nil {
 		return err
 	}
-	f := c.filter()
+	return s.follow(r, c.filter(), "Waiting for events; Ctrl-C ends it.", s.printEvent)
+}
+
+// follow calls each with every event until the command is interrupted, from now
+// on if the filter does not say after which. A server that restarts is waited
+// for: the log is followed by id, so nothing is missed.
+func (s *session) follow(r *remote, f client.EventFilter, greeting string, each func(client.Event, json.RawMessage) error) error {
+	ref := string(f.Ref)
 	if f.After == "" {
 		newest, err := r.Events(s.ctx, client.EventFilter{NewestFirst: true, Limit: 1})
 		if err != nil {
-			return r.failedRef(c.Ref, err)
+			return r.failedRef(ref, err)
 		}
 		for _, e := range newest.Data {
 			f.After = e.ID
 		}
 	}
-	s.say("Waiting for events; Ctrl-C ends it.")
+	s.say("%s", greeting)
 	for gone := false; ; {
 		f.Wait = tailWait
 		p, err := r.Events(s.ctx, f)
 		switch {
 		case s.ctx.Err() != nil:
-			return nil // that is how tail ends
+			return nil // that is how it ends
 		case errors.Is(err, evergrant.ErrTemporary):
 			if !gone {
-				s.say("%v", r.failedRef(c.Ref, err))
+				s.say("%v", r.failedRef(ref, err))
 			}
 			gone = true
 			select {
@@ -94,7 +100,7 @@ func (c *eventTailCmd) Run(s *session) error {
 			}
 			continue
 		case err != nil:
-			return r.failedRef(c.Ref, err)
+			return r.failedRef(ref, err)
 		}
 		gone = false
 		var came client.Page[json.RawMessage]
@@ -103,7 +109,7 @@ func (c *eventTailCmd) Run(s *session) error {
 		}
 		for i, e := range p.Data {
 			f.After = e.ID
-			if err := s.printEvent(e, came.Data[i]); err != nil {
+			if err := each(e, came.Data[i]); err != nil {
 				return err
 			}
 		}
