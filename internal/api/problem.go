@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 // problem is an error as it is answered (RFC 9457).
@@ -74,35 +75,8 @@ const (
 
 // title returns the sentence that goes with a code.
 func title(code string, status int) string {
-	switch code {
-	case codeInvalid:
-		return "The request is not valid"
-	case codeUnauthorized:
-		return "No valid API key"
-	case codeForbidden:
-		return "The API key may not do this"
-	case codeNotFound:
-		return "There is no such thing"
-	case codeMethod:
-		return "The method is not allowed here"
-	case codeConflict:
-		return "It conflicts with what is there"
-	case codeTooLarge:
-		return "The request body is too large"
-	case codeKeyReused:
-		return "The Idempotency-Key was used for another request"
-	case codeReauthorize:
-		return "The business must authorize again"
-	case codeNever:
-		return "The business has not authorized yet"
-	case codeNotCovered:
-		return "No grant reaches the location"
-	case codeTemporary:
-		return "Temporarily unavailable"
-	case codeLimited:
-		return "The provider's rate limit is reached"
-	case codeInternal:
-		return "Something went wrong on our side"
+	if e, ok := words.Of(code); ok && e.Title != "" {
+		return e.Title
 	}
 	return http.StatusText(status)
 }

@@ -46,6 +46,7 @@ type root struct {
 	Credential credentialCmd `cmd:"" help:"Answer a program that asks for a credential: git, kubectl and their like."`
 	Agent      agentCmd      `cmd:"" help:"Keep files filled with working tokens, for programs that read one; --config names the agent's file."`
 	Why        whyCmd        `cmd:"" help:"Say how a connection is, why, and who has to do what."`
+	Explain    explainCmd    `cmd:"" help:"Say what a reason, a flag or a problem code means."`
 	Connection connectionCmd `cmd:"" help:"List, show, refresh and disconnect connections."`
 	Link       linkCmd       `cmd:"" help:"Make and manage links for merchants."`
 	App        appCmd        `cmd:"" help:"List, show, pause and resume apps."`

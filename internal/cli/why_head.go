@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 // live reports whether a state's tokens are renewed.
@@ -16,41 +17,16 @@ func over(state string) bool { return state == "needs_reauthorization" }
 
 // verdict ends the sentence that begins with the connection's name.
 func verdict(c client.Connection) string {
-	switch c.Reason {
-	case "ok":
+	if c.Reason == "ok" {
 		if n := len(ended(c)); n > 0 {
 			return fmt.Sprintf("works, but %d of its %d approvals ended.", n, len(c.Grants))
 		}
 		if len(c.Flags) > 0 {
 			return "works, but something is missing that only its merchant can give."
 		}
-		return "works. Nothing to do."
-	case "never_connected":
-		return "is not connected yet: its merchant has not authorized."
-	case "merchant_declined":
-		return "is not connected: its merchant declined."
-	case "provider_unavailable":
-		return "is waiting for the provider, which is not answering well. Nothing to do."
-	case "rate_limited":
-		return "is waiting because the provider asks for fewer requests. Nothing to do."
-	case "network":
-		return "is waiting because the provider cannot be reached from here."
-	case "answer_lost":
-		return "is being checked: a renewal was sent and its answer never came. Nothing to do."
-	case appRejected:
-		return "waits for us: the provider refuses our client id or secret."
-	case appPaused:
-		return "waits for us: the app is paused."
-	case "store_unavailable":
-		return "waits for us: our store cannot be written."
-	case "key_unavailable":
-		return "waits for us: the key that seals tokens is not available."
-	case "refresh_rejected", "revoked", "deadline_passed", "rotation_lost":
-		return "needs its merchant to log in again."
-	case "disconnected_by_us":
-		return "was disconnected by us."
-	case "disconnected_by_merchant":
-		return "was disconnected by its merchant."
+	}
+	if e, ok := words.Of(c.Reason); ok && e.Is != "" {
+		return e.Is
 	}
 	return "is " + strings.ReplaceAll(c.State, "_", " ") + "."
 }
@@ -65,39 +41,23 @@ func ended(c client.Connection) []client.Grant {
 
 // probably is the usual cause of a reason, for reasons that have one.
 func probably(reason string) string {
-	switch reason {
-	case "refresh_rejected", "revoked":
-		return "access was removed at the provider, or the person who connected has left"
-	case "deadline_passed":
-		return "nothing renewed it for as long as the provider allows"
-	case "rotation_lost":
-		return "the provider renewed the token and its answer was lost on the way"
-	case appRejected:
-		return "the client secret was changed at the provider"
-	}
-	return ""
+	e, _ := words.Of(reason)
+	return e.Cause
 }
 
 // nextStep is the command or the sentence a story ends with.
 func nextStep(c client.Connection) string {
 	gone := ended(c)
+	e, known := words.Of(c.Reason)
 	switch {
 	case c.ActBy == "merchant", len(c.Flags) > 0:
 		return "evergrant link create " + c.Ref
-	case c.State == "disconnected":
-		return "evergrant link create " + c.Ref + ", if it should be connected again"
-	case c.Reason == appRejected:
-		return "correct apps." + c.App + ".client_id or client_secret and restart the server"
-	case c.Reason == appPaused:
-		return "evergrant app show " + c.App + ", and evergrant app resume " + c.App + " when it may go on"
-	case c.ActBy == "operator":
-		return "read the server's log"
-	case len(gone) > 0:
+	case len(gone) > 0 && c.ActBy != "operator":
 		return "evergrant link create " + c.Ref + ", for " + person(gone[0], c.Grants) + " to log in again"
-	case c.State == "degraded":
-		return "wait; evergrant token " + c.Ref + " works as long as the token it holds does"
+	case !known: // of a newer server
+		return "evergrant connection events " + c.Ref
 	}
-	return "evergrant token " + c.Ref
+	return e.NextFor(c.Ref, c.App)
 }
 
 // fact is something that is true now. Its tail is not to be broken.
