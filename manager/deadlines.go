@@ -12,11 +12,12 @@ import (
 )
 
 const (
-	// watchEvery is how often deadlines are looked at, and watchShare how much of
-	// the time at most: providers whose refresh tokens live for days only have every
-	// grant looked at each time.
+	// watchEvery is how often deadlines are looked at that could be near, and
+	// watchShare how much of the time at most: providers whose refresh tokens live for
+	// days only have every grant looked at each time. Without any it is watchIdle.
 	watchEvery = 30 * time.Second
 	watchShare = 100
+	watchIdle  = 10 * time.Minute
 	watchPage  = 500
 )
 
@@ -27,10 +28,13 @@ func (m *Manager) watchDeadlines(ctx context.Context, name string, app *provider
 	wait := watchEvery
 	for sleep(ctx, wait, nil) {
 		began := time.Now()
-		if err := w.look(ctx); err != nil && ctx.Err() == nil {
+		some, err := w.look(ctx)
+		if err != nil && ctx.Err() == nil {
 			m.c.Logger.WarnContext(ctx, "which deadlines are near is not known", "app", name, "err", err)
 		}
-		wait = max(watchEvery, watchShare*time.Since(began))
+		if wait = max(watchEvery, watchShare*time.Since(began)); err == nil && !some {
+			wait = watchIdle
+		}
 	}
 }
 
@@ -43,16 +47,18 @@ type watcher struct {
 	told   map[string]time.Time // deadlines that need no more telling, by grant
 }
 
-// look tells of every deadline that is near.
-func (w *watcher) look(ctx context.Context) error {
+// look tells of every deadline that is near. It reports whether there were any that
+// could be.
+func (w *watcher) look(ctx context.Context) (some bool, _ error) {
 	now := w.m.c.Now()
 	told := make(map[string]time.Time)
 	p := store.Page{Limit: watchPage}
 	for {
 		grants, next, err := w.m.c.Store.Deadlines(ctx, store.DeadlineFilter{App: w.name, Before: now.Add(grant.MostNear)}, p)
 		if err != nil {
-			return err
+			return some, err
 		}
+		some = some || len(grants) > 0
 		for _, g := range grants {
 			if !w.policy.DeadlineNear(g, now, w.since) {
 				continue
@@ -60,14 +66,14 @@ func (w *watcher) look(ctx context.Context) error {
 			if !w.told[g.ID].Equal(g.DeadlineAt) {
 				err := w.tell(ctx, g, now)
 				if err != nil && !errors.Is(err, store.ErrStale) && !errors.Is(err, store.ErrNotFound) {
-					return err
+					return some, err
 				}
 			}
 			told[g.ID] = g.DeadlineAt
 		}
 		if p.Cursor = next; next == "" {
 			w.told = told
-			return nil
+			return some, nil
 		}
 	}
 }
