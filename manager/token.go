@@ -15,7 +15,8 @@ import (
 const (
 	// defaultMinValid is how long a token must still be good for when the caller
 	// does not say: enough for a call. Of a token that is known to live for less
-	// than shortLife, a quarter of its life is enough.
+	// than shortLife, a quarter of its life is enough, and any rest of one that
+	// nothing replaces before its end.
 	defaultMinValid = 10 * time.Second
 	shortLife       = 15 * time.Second
 	// callerPatience bounds how long a caller waits for a refresh.
@@ -88,11 +89,23 @@ func (h *held) serves(now time.Time, minValid time.Duration) bool {
 	if minValid == 0 {
 		minValid = defaultMinValid
 		life := h.grant.ExpiresAt.Sub(h.grant.IssuedAt)
-		if life < shortLife && h.grant.Version.Seq > 0 { // how long adopted tokens live in all is not known
+		switch {
+		case h.grant.Version.Seq == 0: // how long adopted tokens live in all is not known
+		case h.repeated():
+			minValid = 0
+		case life < shortLife:
 			minValid = life / 4
 		}
 	}
 	return h.grant.Serves(now, minValid)
+}
+
+// repeated reports whether the token is renewed no sooner than at its end, because
+// the provider answered the last refresh with the token there was: to ask before
+// the end brings the same one again. While refreshes fail, nobody knows that.
+func (h *held) repeated() bool {
+	g := h.grant
+	return g.Status.State == grant.Connected && g.Failures == 0 && !g.DueAt.Before(stored(g.ExpiresAt))
 }
 
 // suits reports whether the caller can use this grant, if its token is good.
