@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/evergrant/evergrant/internal/api"
 	"github.com/evergrant/evergrant/internal/api/apitest"
@@ -24,6 +25,8 @@ func TestMetricNames(t *testing.T) {
 	k.Config.Metrics.Late("k-series", 0)
 	k.Config.Metrics.AppAccepted("k-series", true)
 	k.Config.Metrics.Delivered("app", "ok")
+	expect(t, k.Do(admin, "POST", "/v1/connections", `{"ref":"biz_2@k-series","tokens":{"access_token":"a","refresh_token":"r","expires_in":3600,`+
+		`"refresh_expires_at":"`+k.Now().Add(24*time.Hour).UTC().Format(time.RFC3339)+`"}}`), 201)
 	var got []string
 	for line := range strings.Lines(k.Do("", "GET", "/metrics", "").Body) {
 		if strings.HasPrefix(line, "# ") && strings.Contains(line, " evergrant_") {
