@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 //	                  EVERGRANT_API_KEY and EVERGRANT_SANDBOX_URL
 //	serve ARG…        start evergrant serve with these arguments and wait until its
 //	                  admin socket answers
-//	stop              interrupt what dev or serve started; it must exit with 0
+//	halt              interrupt what dev or serve started; it must exit with 0
 //	occupy NAME       listen on a free port; its address goes into $NAME
 //	get FILE URL TEXT  get the URL with the header in the file; the answer is 200
 //	                  and contains the text
@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"dev": startDev, "serve": startServer, "stop": stop, "occupy": occupy,
+			"dev": startDev, "serve": startServer, "halt": halt, "occupy": occupy,
 			"exit": exitsWith, "get": get, "mode": hasMode, "replace": replaceText,
 		},
 	})
@@ -74,7 +74,7 @@ func background(ts *testscript.TestScript) *slot { return ts.Value(slot{}).(*slo
 // start starts evergrant and returns a reader of its standard output.
 func start(ts *testscript.TestScript, args ...string) *bufio.Reader {
 	if background(ts).running != nil {
-		ts.Fatalf("something is running already; stop it first")
+		ts.Fatalf("something is running already; halt it first")
 	}
 	path, err := exec.LookPath("evergrant")
 	ts.Check(err)
@@ -132,7 +132,7 @@ func startServer(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func stop(ts *testscript.TestScript, neg bool, args []string) {
+func halt(ts *testscript.TestScript, neg bool, args []string) {
 	r := background(ts).running
 	if r == nil {
 		ts.Fatalf("nothing is running")
