@@ -46,6 +46,7 @@ type root struct {
 	Credential credentialCmd `cmd:"" help:"Answer a program that asks for a credential: git, kubectl and their like."`
 	Agent      agentCmd      `cmd:"" help:"Keep files filled with working tokens, for programs that read one; --config names the agent's file."`
 	Why        whyCmd        `cmd:"" help:"Say how a connection is, why, and who has to do what."`
+	Doctor     doctorCmd     `cmd:"" help:"Look at everything a server needs, and say what to do about what is wrong."`
 	Explain    explainCmd    `cmd:"" help:"Say what a reason, a flag or a problem code means."`
 	Connection connectionCmd `cmd:"" help:"List, show, refresh and disconnect connections."`
 	Link       linkCmd       `cmd:"" help:"Make and manage links for merchants."`
@@ -106,7 +107,7 @@ func (s *session) run(args []string) int {
 	parser, err := kong.New(s.root,
 		kong.Name("evergrant"),
 		kong.Description("Keeps OAuth grants alive for every business your app serves.\n\n"+
-			"Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 the business must authorize again, 6 temporary."),
+			"Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 the business must authorize again, 6 temporary, 7 doctor found errors."),
 		kong.Writers(s.stdout, s.stderr),
 		kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),

@@ -99,15 +99,20 @@ func (s *session) forward(to *http.Client, address string, key secret.String, id
 	}
 	res, err := to.Do(req)
 	if err != nil {
-		var ue *url.Error
-		if errors.As(err, &ue) {
-			err = ue.Err
-		}
-		return "", err
+		return "", withoutURL(err)
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<20)) // so that the connection is used again
 	return res.Status, nil
+}
+
+// withoutURL takes the address, which is told already, off an error of a request.
+func withoutURL(err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		return ue.Err
+	}
+	return err
 }
 
 // printForwarded tells what became of an event.
