@@ -89,8 +89,9 @@ type Webhooks interface {
 	// ErrStale if the owner does not hold the lease any more, or the webhook is gone:
 	// then nothing is recorded.
 	AdvanceWebhook(ctx context.Context, id, owner string, p Progress, d *WebhookDelivery, events ...grant.Event) error
-	// RecordDelivery records a delivery that has nothing to do with the progress.
-	RecordDelivery(ctx context.Context, id string, d WebhookDelivery) error
+	// RecordDelivery records a delivery that has nothing to do with the progress, and
+	// returns its number.
+	RecordDelivery(ctx context.Context, id string, d WebhookDelivery) (int64, error)
 	// Deliveries returns what was sent to a webhook, newest first, at most the last
 	// [KeepDeliveries], and the cursor of the next page, "" after the last.
 	Deliveries(ctx context.Context, id string, p Page) ([]WebhookDelivery, string, error)

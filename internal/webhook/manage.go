@@ -309,7 +309,7 @@ func (s *Service) Test(ctx context.Context, id string) (store.WebhookDelivery, e
 		return d, err
 	}
 	d.Attempt = 1
-	if err := s.c.Store.RecordDelivery(ctx, w.ID, d); err != nil {
+	if d.Number, err = s.c.Store.RecordDelivery(ctx, w.ID, d); err != nil {
 		return d, err
 	}
 	if d.Error != "" || w.Failures == 0 || !w.DisabledAt.IsZero() {

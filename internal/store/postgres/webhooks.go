@@ -196,15 +196,17 @@ func (s *Store) AdvanceWebhook(ctx context.Context, id, owner string, p store.Pr
 }
 
 // RecordDelivery implements [store.Webhooks].
-func (s *Store) RecordDelivery(ctx context.Context, id string, d store.WebhookDelivery) error {
-	return s.change(ctx, func(t *tx) error {
+func (s *Store) RecordDelivery(ctx context.Context, id string, d store.WebhookDelivery) (number int64, err error) {
+	err = s.change(ctx, func(t *tx) error {
 		w, err := t.webhook(id)
 		if err != nil {
 			return err
 		}
+		number = w.Sent + 1
 		t.delivered(id, w.Sent, d)
 		return nil
 	})
+	return number, err
 }
 
 // delivered queues the delivery after the sent ones.

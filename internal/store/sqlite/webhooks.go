@@ -220,14 +220,16 @@ func (s *Store) AdvanceWebhook(ctx context.Context, id, owner string, p store.Pr
 }
 
 // RecordDelivery implements [store.Webhooks].
-func (s *Store) RecordDelivery(ctx context.Context, id string, d store.WebhookDelivery) error {
-	return s.w.do(ctx, func(t *tx) error {
+func (s *Store) RecordDelivery(ctx context.Context, id string, d store.WebhookDelivery) (number int64, err error) {
+	err = s.w.do(ctx, func(t *tx) error {
 		r, err := t.webhook(id)
 		if err != nil {
 			return err
 		}
+		number = r.Sent + 1
 		return t.delivered(r.n, r.Sent, d)
 	})
+	return number, err
 }
 
 // delivered records the delivery after the sent ones.

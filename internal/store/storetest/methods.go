@@ -150,7 +150,10 @@ func (f *fixture) methods() []method {
 			return f.AdvanceWebhook(ctx, hook.ID, owner, store.Progress{}, nil, e)
 		}},
 		{"ReleaseWebhook", func(ctx context.Context) error { return f.ReleaseWebhook(ctx, hook.ID, owner) }},
-		{"RecordDelivery", func(ctx context.Context) error { return f.RecordDelivery(ctx, hook.ID, f.delivery(1)) }},
+		{"RecordDelivery", func(ctx context.Context) error {
+			_, err := f.RecordDelivery(ctx, hook.ID, f.delivery(1))
+			return err
+		}},
 		{"Deliveries", func(ctx context.Context) error {
 			_, _, err := f.Deliveries(ctx, hook.ID, page)
 			return err

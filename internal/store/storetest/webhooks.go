@@ -184,10 +184,14 @@ func webhookTests() map[string]func(*fixture) {
 			const extra = 3
 			for i := range store.KeepDeliveries + extra {
 				d := f.delivery(i + 1)
-				f.ok(f.RecordDelivery(f.ctx, w.ID, d))
+				n, err := f.RecordDelivery(f.ctx, w.ID, d)
+				f.ok(err)
+				equal(f, "number", n, int64(i+1))
 			}
-			f.ok(f.RecordDelivery(f.ctx, other.ID, f.delivery(7)))
-			f.is(f.RecordDelivery(f.ctx, "wh_none", f.delivery(1)), store.ErrNotFound)
+			_, err := f.RecordDelivery(f.ctx, other.ID, f.delivery(7))
+			f.ok(err)
+			_, err = f.RecordDelivery(f.ctx, "wh_none", f.delivery(1))
+			f.is(err, store.ErrNotFound)
 			want := int64(store.KeepDeliveries + extra)
 			for p := (store.Page{Limit: 64}); ; {
 				got, next, err := f.Deliveries(f.ctx, w.ID, p)
@@ -204,14 +208,15 @@ func webhookTests() map[string]func(*fixture) {
 			}
 			equal(f, "deliveries that are not kept", want, extra)
 			equal(f, "sent", f.hook(w.ID).Sent, store.KeepDeliveries+extra)
-			_, _, err := f.Deliveries(f.ctx, w.ID, store.Page{Limit: 1, Cursor: "nonsense"})
+			_, _, err = f.Deliveries(f.ctx, w.ID, store.Page{Limit: 1, Cursor: "nonsense"})
 			if err == nil {
 				f.Error("a cursor that is none is taken")
 			}
 		},
 		"what is deleted is gone with its deliveries": func(f *fixture) {
 			w := f.webhook("one")
-			f.ok(f.RecordDelivery(f.ctx, w.ID, f.delivery(1)))
+			_, err := f.RecordDelivery(f.ctx, w.ID, f.delivery(1))
+			f.ok(err)
 			f.ok(f.DeleteWebhook(f.ctx, w.ID, e))
 			f.is(f.DeleteWebhook(f.ctx, w.ID, e), store.ErrNotFound)
 			equal(f, "events", len(f.since("")), 1)
