@@ -54,8 +54,8 @@ type root struct {
 	Event      eventCmd      `cmd:"" help:"Read the event log."`
 	Listen     listenCmd     `cmd:"" help:"Forward events to a program on this machine as they happen."`
 	Key        keyCmd        `cmd:"" help:"Make and revoke API keys."`
-	MasterKey  masterKeyCmd  `cmd:"" name:"master-key" help:"Make master keys."`
-	DB         dbCmd         `cmd:"" name:"db" help:"Look at, check, migrate and move the database."`
+	MasterKey  masterKeyCmd  `cmd:"" name:"master-key" help:"Make and rotate master keys."`
+	DB         dbCmd         `cmd:"" name:"db" help:"Look at, check, migrate, back up and move the database."`
 	ConfigFile configCmd     `cmd:"" name:"config" help:"Check and show a configuration."`
 	Sandbox    sandboxCmd    `cmd:"" help:"Run the Lightspeed sandbox on its own, or control one."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

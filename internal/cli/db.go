@@ -14,6 +14,8 @@ type dbCmd struct {
 	Status  dbStatusCmd  `cmd:"" help:"Say which database it is, its schema, its size and what is in it; change nothing."`
 	Migrate dbMigrateCmd `cmd:"" help:"Bring the database's schema up to date, as every server does when it starts."`
 	Check   dbCheckCmd   `cmd:"" help:"Read the whole database and report what cannot be; change nothing."`
+	Backup  dbBackupCmd  `cmd:"" help:"Write a consistent copy of a SQLite database, also while a server uses it."`
+	Restore dbRestoreCmd `cmd:"" help:"Check a backup and put it where the database belongs; overwrites nothing."`
 	Copy    dbCopyCmd    `cmd:"" help:"Move everything from a SQLite file into a PostgreSQL database."`
 }
 

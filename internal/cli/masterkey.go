@@ -11,6 +11,8 @@ import (
 
 type masterKeyCmd struct {
 	Generate masterKeyGenerateCmd `cmd:"" help:"Make a master key."`
+	Rotate   masterKeyRotateCmd   `cmd:"" help:"Seal the database with the first master key of the configuration."`
+	Status   masterKeyStatusCmd   `cmd:"" help:"Say which master key the database is sealed with."`
 }
 
 type masterKeyGenerateCmd struct {
