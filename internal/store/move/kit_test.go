@@ -63,6 +63,8 @@ func fill(t testing.TB, path string) {
 			Scopes: []access.Scope{access.Tokens}, Apps: [][]string{nil, {}}[n], CreatedAt: now}))
 	}
 	must(t, s.RevokeKey(ctx, "key_1", now))
+	must(t, s.CreateWebhook(ctx, store.Webhook{ID: "wh_1", Name: "odd\xff", URL: "https://app.example/", Types: []string{"connection.*"},
+		Sealed: []byte("\x00sealed\xff"), CreatedAt: now, UpdatedAt: now}))
 	must(t, s.PauseApp(ctx, "app", store.Pause{Cause: grant.PausedByRestore, Since: now}, grant.Event{Type: grant.EventAppPaused}))
 	must(t, s.EndRun(ctx, "own_1"))
 	must(t, s.Close())
