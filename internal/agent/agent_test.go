@@ -49,6 +49,14 @@ func (s *source) Reject(context.Context, evergrant.Ref, string) (*evergrant.Toke
 	return nil, errors.New("not asked for here")
 }
 
+// given returns how many tokens there were, until when the last one lives, and
+// how often it was asked for.
+func (s *source) given() (n int, until time.Time, asked int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n, s.until, len(s.asked)
+}
+
 func (s *source) set(err error) { s.mu.Lock(); s.err = err; s.mu.Unlock() }
 
 func sinks(t *testing.T, text string) (dir string, out []agent.Sink) {
@@ -87,20 +95,22 @@ func TestAFileHoldsAWorkingTokenAllTheTime(t *testing.T) {
 		for range 24 * 60 {
 			time.Sleep(time.Minute)
 			synctest.Wait()
-			if got, want := content(t, filepath.Join(dir, "token"), 0o400), fmt.Sprintf("secret-%d", src.n); got != want {
+			n, until, _ := src.given()
+			if got, want := content(t, filepath.Join(dir, "token"), 0o400), fmt.Sprintf("secret-%d", n); got != want {
 				t.Fatalf("the file holds %q, want %q", got, want)
 			}
 			// Its reader has the time that was asked for, less how long a look may be put off.
-			if left := time.Until(src.until); left < 100*time.Second {
+			if left := time.Until(until); left < 100*time.Second {
 				t.Fatalf("the token in the file has %s left", left)
 			}
 		}
 		cancel()
 		<-done
-		if len(told) != src.n || src.n < 24 || src.n > 26 {
-			t.Errorf("%d reports of %d tokens", len(told), src.n)
+		tokens, _, n := src.given()
+		if len(told) != tokens || tokens < 24 || tokens > 26 {
+			t.Errorf("%d reports of %d tokens", len(told), tokens)
 		}
-		if n := len(src.asked); n < 24*60*2*9/10 || n > 24*60*2*12/10 {
+		if n < 24*60*2*9/10 || n > 24*60*2*12/10 {
 			t.Errorf("asked %d times in a day", n)
 		}
 		entries, err := os.ReadDir(dir)
@@ -125,11 +135,12 @@ func TestTroubleIsToldOnceAndTheFileStays(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		src.set(&evergrant.Error{Code: "temporarily_unavailable", Message: "wait", RetryAfter: 5 * time.Minute, Err: evergrant.ErrTemporary})
-		before := len(src.asked)
+		_, _, before := src.given()
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		// Retry-After is kept, and a quarter of it at most is added.
-		if n := len(src.asked) - before; n < 9 || n > 13 {
+		_, _, n := src.given()
+		if n -= before; n < 9 || n > 13 {
 			t.Errorf("asked %d times in an hour", n)
 		}
 		if got := content(t, filepath.Join(dir, "token"), 0o400); got != "secret-1" {
