@@ -14,7 +14,7 @@ test: deps
 	go test -race -timeout 25m $$(go list ./... | grep -v /e2e)
 	scripts/fuzz 30s 12
 	scripts/mutate
-	go test -race -timeout 25m -v ./e2e
+	go test -race -timeout 60m -v ./e2e
 
 # Simulate days of faults on fake time; then kill, stop and fail real servers at
 # random, and print what came of it: for six minutes, with LONG=1 for two hours
