@@ -52,6 +52,7 @@ type root struct {
 	Link       linkCmd       `cmd:"" help:"Make and manage links for merchants."`
 	App        appCmd        `cmd:"" help:"List, show, pause and resume apps."`
 	Event      eventCmd      `cmd:"" help:"Read the event log."`
+	Webhook    webhookCmd    `cmd:"" help:"List, make and test webhooks."`
 	Listen     listenCmd     `cmd:"" help:"Forward events to a program on this machine as they happen."`
 	Key        keyCmd        `cmd:"" help:"Make and revoke API keys."`
 	MasterKey  masterKeyCmd  `cmd:"" name:"master-key" help:"Make and rotate master keys."`
