@@ -61,6 +61,7 @@ type root struct {
 	Sandbox    sandboxCmd    `cmd:"" help:"Run the Lightspeed sandbox on its own, or control one."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print shell completion."`
+	Man        manCmd        `cmd:"" help:"Print the manual page: evergrant man | man -l -"`
 }
 
 // session is what a command works with.
