@@ -11,6 +11,7 @@ import (
 type configCmd struct {
 	Validate configValidateCmd `cmd:"" help:"Check a configuration with its secrets; start nothing."`
 	Show     configShowCmd     `cmd:"" help:"Print a configuration with its defaults; secrets as their references."`
+	Schema   configSchemaCmd   `cmd:"" help:"Print the JSON Schema of a configuration, for editors."`
 }
 
 type configValidateCmd struct {
@@ -62,6 +63,11 @@ func (c *configShowCmd) Run(s *session) error {
 	_, err = s.stdout.Write(text)
 	return err
 }
+
+type configSchemaCmd struct{}
+
+// Run prints the schema, which is JSON with and without --json.
+func (*configSchemaCmd) Run(s *session) error { return s.printValue(config.Schema()) }
 
 // configFile is the configuration a command is about.
 func (s *session) configFile(arg string) string {
