@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/access"
@@ -55,6 +56,8 @@ type server struct {
 	mux     *http.ServeMux
 	replays *replays
 	reauth  *reauthLinks
+	fails   *failures
+	zips    sync.Pool // of *gzip.Writer
 }
 
 // New returns the API as a handler. It is safe for concurrent use and starts no
@@ -84,6 +87,7 @@ func New(c Config) (http.Handler, error) {
 		c: c, now: c.Now, log: c.Logger, keys: c.Keys,
 		mux:     http.NewServeMux(),
 		replays: newReplays(c.Now),
+		fails:   newFailures(c.Now),
 	}
 	s.reauth = newReauthLinks(c.Links, c.Now)
 	if err := s.routes(); err != nil {

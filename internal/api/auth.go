@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"crypto/sha256"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -198,16 +199,27 @@ func (s *server) authenticate(r *http.Request, scope, or access.Scope) (*access.
 		p.authenticate = `Bearer realm="evergrant"`
 		return nil, p
 	}
-	return s.identify(r.Context(), secret, scope, or)
+	return s.identify(r, secret, scope, or)
 }
 
 // identify is authenticate for a secret that did not come as a Bearer token.
-func (s *server) identify(ctx context.Context, secret string, scope, or access.Scope) (*access.Key, error) {
+// The key is looked up by its hash, so what a wrong one takes tells nothing of
+// the good ones; and one that fails too often is told to wait.
+func (s *server) identify(r *http.Request, secret string, scope, or access.Scope) (*access.Key, error) {
 	if s.c.TrustAll {
 		return adminSocket(), nil
 	}
-	key := s.keys.Find(ctx, secret)
+	key := s.keys.Find(r.Context(), secret)
 	if key == nil {
+		from := place(r)
+		if wait := s.fails.another(from); wait > 0 {
+			s.fails.logged.Do(func() {
+				s.log.LogAttrs(r.Context(), slog.LevelWarn, "api: many requests with API keys that do not work", slog.String("from", from.String()))
+			})
+			p := newProblem(http.StatusTooManyRequests, codeUnauthorized, "the API key is unknown, revoked or expired, and so were many from this address; wait")
+			p.RetryAfter = seconds(wait)
+			return nil, p
+		}
 		p := newProblem(http.StatusUnauthorized, codeUnauthorized, "the API key is unknown, revoked or expired")
 		p.authenticate = `Bearer realm="evergrant", error="invalid_token"`
 		return nil, p

@@ -189,7 +189,7 @@ func (s *server) authenticateClient(c *call, form url.Values) (grant.Ref, error)
 		}
 	}
 	var err error
-	if c.key, err = s.identify(c.r.Context(), secret, access.Tokens, ""); err != nil {
+	if c.key, err = s.identify(c.r, secret, access.Tokens, ""); err != nil {
 		return grant.Ref{}, err
 	}
 	ref, err := grant.ParseRef(id)
@@ -232,7 +232,7 @@ func (s *server) failClient(c *call, err error) {
 	f := clientFailure{Error: told.name, Description: describable(p.Detail), URI: problemTypePrefix + p.Code, Code: p.Code, ActBy: p.ActBy,
 		RequestID: c.id, Connection: p.Connection, ReauthorizeURL: p.ReauthorizeURL}
 	switch {
-	case p.Status >= 500:
+	case p.Status >= 500, p.Status == http.StatusTooManyRequests:
 		f.RetryAfter = max(p.RetryAfter, 1)
 		header.Set("Retry-After", strconv.FormatInt(f.RetryAfter, 10))
 	case p.Status == http.StatusUnauthorized:
@@ -250,6 +250,8 @@ func oauthProblem(p *problem) *oauthError {
 		name = oauthInternal
 	case p.Status > http.StatusInternalServerError:
 		name, p.Status = oauthTemporary, http.StatusServiceUnavailable
+	case p.Status == http.StatusTooManyRequests: // of clients that fail
+		name = oauthClient
 	case p.Status == http.StatusUnauthorized:
 		name = oauthClient
 		p.Detail = "the API key sent as client_secret is missing, unknown, revoked or expired"

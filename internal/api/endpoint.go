@@ -35,6 +35,8 @@ type call struct {
 	// within the key's reach; problems tell about them.
 	target   grant.Ref
 	location string
+	// wait is how long a GET may wait for another answer than If-None-Match names.
+	wait time.Duration
 
 	rec recorder
 }
@@ -90,6 +92,7 @@ type endpoint struct {
 	// fleeting answers are not kept for repeated requests: they carry a token, and
 	// asking again is harmless.
 	fleeting bool
+	awaits   bool // a GET may wait for another answer
 	summary  string
 	query    []param
 	in, out  reflect.Type // nil: none
@@ -100,6 +103,9 @@ type endpoint struct {
 	// of run.
 	lines func(*call)
 }
+
+// tagged reports whether answers have an ETag.
+func (e endpoint) tagged() bool { return e.method == http.MethodGet && e.out != nil }
 
 // none is the body of a request or an answer that has none.
 type none struct{}
@@ -115,6 +121,9 @@ func typed[B, R any](e endpoint, f func(*call, B) (R, error)) endpoint {
 	}
 	if e.status == 0 {
 		e.status = http.StatusOK
+	}
+	if e.awaits {
+		e.query = append(e.query, waitParam)
 	}
 	if e.method == http.MethodGet {
 		e.run = func(c *call) (any, error) {
@@ -149,6 +158,10 @@ func (s *server) handler(e endpoint) http.HandlerFunc {
 			s.replayable(c, e)
 			return
 		}
+		if e.tagged() {
+			s.show(c, e)
+			return
+		}
 		s.perform(c, e)
 	})
 }
@@ -165,7 +178,12 @@ func (s *server) admit(c *call, e endpoint) error {
 	if err := checkQuery(c.r, e.query); err != nil {
 		return err
 	}
-	if e.method == http.MethodGet || e.lines != nil {
+	switch {
+	case e.awaits && c.r.URL.RawQuery != "":
+		var f fields
+		c.wait = f.wait(c.r.URL.Query())
+		return f.err()
+	case e.method == http.MethodGet, e.lines != nil:
 		return nil
 	}
 	return c.readBody()

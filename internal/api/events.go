@@ -2,9 +2,7 @@ package api
 
 import (
 	"errors"
-	"net/http"
 	"strings"
-	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -12,9 +10,6 @@ import (
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/store"
 )
-
-// maxWait bounds a long poll.
-const maxWait = 60 * time.Second
 
 // connectionEventParams select events of one connection.
 var connectionEventParams = withPaging(
@@ -75,10 +70,7 @@ func (s *server) events(c *call, filter store.EventFilter) (page[eventWire], err
 			p.Cursor = id
 		}
 	}
-	wait := f.duration("wait", q.Get("wait"))
-	if wait > maxWait {
-		f.add("wait", "it may be at most %s", maxWait)
-	}
+	wait := f.wait(q)
 	switch q.Get("order") {
 	case "", "asc":
 	case "desc":
@@ -93,8 +85,7 @@ func (s *server) events(c *call, filter store.EventFilter) (page[eventWire], err
 		return page[eventWire]{}, err
 	}
 	if wait > 0 {
-		// The server's own time limit for answers is not meant for a long poll.
-		_ = http.NewResponseController(c.w).SetWriteDeadline(s.now().Add(wait + maxWait))
+		s.extend(c, wait)
 	}
 	items, next, err := s.c.Manager.Events(c.r.Context(), filter, p, wait)
 	if err != nil {

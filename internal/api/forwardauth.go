@@ -60,7 +60,7 @@ func (s *server) forwardAuth(c *call) (*manager.Handout, error) {
 		f.add("query", "it is that of the gateway's client; have the gateway leave it out")
 		return nil, f.err()
 	case !clients:
-		if o, err = tokenOptions(c.r); err != nil {
+		if o, err = tokenOptions(c.r, tokenParams); err != nil {
 			return nil, err
 		}
 	}
@@ -81,7 +81,7 @@ func fromClient(r *http.Request) bool {
 // some gateways can send a key only as part of a URL.
 func (s *server) authenticateGateway(r *http.Request) (*access.Key, error) {
 	if _, password, ok := r.BasicAuth(); ok {
-		return s.identify(r.Context(), password, access.Tokens, "")
+		return s.identify(r, password, access.Tokens, "")
 	}
 	return s.authenticate(r, access.Tokens, "")
 }

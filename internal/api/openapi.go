@@ -1,8 +1,6 @@
 package api
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -15,9 +13,9 @@ import (
 
 // document returns the OpenAPI 3.1 document of the endpoints. The schemas come
 // from the types that are decoded and answered.
-func document(endpoints []endpoint, version string) ([]byte, error) {
+func document(endpoints []endpoint, version string) *huma.OpenAPI {
 	schemas := newSchemas()
-	doc := huma.OpenAPI{
+	doc := &huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info:    &huma.Info{Title: "Evergrant", Version: version, Description: "Keeps OAuth grants alive for every business your app serves."},
 		Paths:   map[string]*huma.PathItem{},
@@ -46,6 +44,10 @@ func document(endpoints []endpoint, version string) ([]byte, error) {
 			ok.Content = map[string]*huma.MediaType{content: {Schema: schemas.Schema(answerType(e.out), true, "")}}
 		}
 		op.Responses[strconv.Itoa(e.status)] = ok
+		if e.tagged() {
+			ok.Headers = map[string]*huma.Param{"ETag": {Description: "names this answer; for If-None-Match", Schema: &huma.Schema{Type: huma.TypeString}}}
+			op.Responses[strconv.Itoa(http.StatusNotModified)] = &huma.Response{Description: "The answer is still the one If-None-Match names", Headers: ok.Headers}
+		}
 		if e.also != 0 {
 			op.Responses[strconv.Itoa(e.also)] = ok
 		}
@@ -87,11 +89,22 @@ func document(endpoints []endpoint, version string) ([]byte, error) {
 		}
 	}
 	letGrow(schemas, endpoints)
-	b, err := json.Marshal(&doc)
-	if err != nil {
-		return nil, fmt.Errorf("api: OpenAPI document: %w", err)
+	return doc
+}
+
+// operationOf returns the operation of a path that a method asks for.
+func operationOf(item *huma.PathItem, method string) *huma.Operation {
+	switch method {
+	case http.MethodGet:
+		return item.Get
+	case http.MethodPost:
+		return item.Post
+	case http.MethodPut:
+		return item.Put
+	case http.MethodPatch:
+		return item.Patch
 	}
-	return b, nil
+	return item.Delete
 }
 
 // newSchemas returns an empty set of schemas, named like their types without the
@@ -137,7 +150,7 @@ func operationID(e endpoint) string {
 }
 
 // parameters returns the parameters of an endpoint's path and query, and the
-// header every POST takes.
+// headers it takes.
 func parameters(e endpoint) []*huma.Param {
 	text := &huma.Schema{Type: huma.TypeString}
 	var out []*huma.Param
@@ -161,6 +174,9 @@ func parameters(e endpoint) []*huma.Param {
 			p.Name += "{name}"
 		}
 		out = append(out, p)
+	}
+	if e.tagged() {
+		out = append(out, &huma.Param{Name: "If-None-Match", In: "header", Schema: text, Description: "the ETag of the answer the caller has"})
 	}
 	if e.method == http.MethodPost {
 		out = append(out, &huma.Param{Name: "Idempotency-Key", In: "header", Schema: text,

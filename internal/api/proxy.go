@@ -104,7 +104,7 @@ func (s *server) handout(c *call, ref grant.Ref, o evergrant.TokenOptions) (*man
 	now := s.now()
 	switch {
 	case err != nil:
-		s.countRefused(c, now)
+		s.countRefused(c, now.Sub(c.began))
 		return nil, err
 	case h.IssuedAt.After(c.began):
 		s.c.Metrics.TokenRequest(h.App, "refreshed", now.Sub(c.began))

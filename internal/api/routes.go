@@ -1,6 +1,8 @@
 package api
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
@@ -26,7 +28,7 @@ func (s *server) endpoints() []endpoint {
 		{method: post, path: "/v1/connections/import", scope: access.Connections, status: http.StatusOK,
 			in: reflect.TypeFor[newConnection](), out: reflect.TypeFor[imported](), lines: s.importConnections,
 			summary: "Make or update many connections: one a line, answered by a line each, in order"},
-		typed(endpoint{method: get, path: one, scope: access.Connections,
+		typed(endpoint{method: get, path: one, scope: access.Connections, awaits: true,
 			summary: "Show a connection with its grants"}, s.getConnection),
 		typed(endpoint{method: patch, path: one, scope: access.Connections,
 			summary: "Change a connection's name, tags or required locations"}, s.changeConnection),
@@ -34,7 +36,7 @@ func (s *server) endpoints() []endpoint {
 			summary: "Revoke a connection's grants and remove it; its events stay"}, s.deleteConnection),
 		typed(endpoint{method: get, path: one + "/grants", scope: access.Connections, query: paging,
 			summary: "List a connection's grants"}, s.listGrants),
-		typed(endpoint{method: get, path: one + "/locations", scope: access.Connections,
+		typed(endpoint{method: get, path: one + "/locations", scope: access.Connections, awaits: true,
 			summary: "Show which grants reach which locations"}, s.getLocations),
 		typed(endpoint{method: post, path: one + "/locations/refresh", scope: access.Connections,
 			summary: "Re-read from the provider which locations are reached"}, s.refreshLocations),
@@ -46,14 +48,14 @@ func (s *server) endpoints() []endpoint {
 			summary: "Revoke a connection's grants and keep its history"}, s.disconnect),
 		typed(endpoint{method: get, path: one + "/events", scope: access.Events, or: access.Connections, query: connectionEventParams,
 			summary: "List a connection's events"}, s.listConnectionEvents),
-		typed(endpoint{method: get, path: "/v1/grants/{id}", scope: access.Connections,
+		typed(endpoint{method: get, path: "/v1/grants/{id}", scope: access.Connections, awaits: true,
 			summary: "Show a grant"}, s.getGrant),
 
 		typed(endpoint{method: post, path: "/v1/links", scope: access.Links, status: http.StatusCreated,
 			summary: "Make a link that lets a merchant connect or reconnect"}, s.createLink),
 		typed(endpoint{method: get, path: "/v1/links", scope: access.Links, query: linkParams,
 			summary: "List links, newest first"}, s.listLinks),
-		typed(endpoint{method: get, path: "/v1/links/{id}", scope: access.Links,
+		typed(endpoint{method: get, path: "/v1/links/{id}", scope: access.Links, awaits: true,
 			summary: "Show a link"}, s.getLink),
 		typed(endpoint{method: post, path: "/v1/links/{id}/revoke", scope: access.Links,
 			summary: "Take a link back"}, s.revokeLink),
@@ -65,7 +67,7 @@ func (s *server) endpoints() []endpoint {
 			summary: "List webhooks"}, s.listWebhooks),
 		typed(endpoint{method: post, path: "/v1/webhooks", scope: access.Admin, status: http.StatusCreated,
 			summary: "Make a webhook, which events are sent to from now on"}, s.createWebhook),
-		typed(endpoint{method: get, path: "/v1/webhooks/{id}", scope: access.Admin, or: access.Events,
+		typed(endpoint{method: get, path: "/v1/webhooks/{id}", scope: access.Admin, or: access.Events, awaits: true,
 			summary: "Show a webhook"}, s.getWebhook),
 		typed(endpoint{method: patch, path: "/v1/webhooks/{id}", scope: access.Admin,
 			summary: "Change, disable or enable a webhook, or have it go on elsewhere in the log"}, s.changeWebhook),
@@ -82,7 +84,7 @@ func (s *server) endpoints() []endpoint {
 			summary: "Show how long businesses last if refreshing stops now"}, s.runway),
 		typed(endpoint{method: get, path: "/v1/apps", scope: access.Connections, query: paging,
 			summary: "List apps"}, s.listApps),
-		typed(endpoint{method: get, path: "/v1/apps/{app}", scope: access.Connections,
+		typed(endpoint{method: get, path: "/v1/apps/{app}", scope: access.Connections, awaits: true,
 			summary: "Show an app"}, s.getApp),
 		typed(endpoint{method: post, path: "/v1/apps/{app}/pause", scope: access.Admin,
 			summary: "Stop all refreshes of an app; its tokens are served as long as they last"}, s.pauseApp),
@@ -107,7 +109,7 @@ func (s *server) endpoints() []endpoint {
 
 // tokenEndpoint documents what [server.serveToken] serves.
 func (s *server) tokenEndpoint() endpoint {
-	return typed(endpoint{method: http.MethodGet, path: "/v1/connections/{ref}/token", scope: access.Tokens, query: tokenParams,
+	return typed(endpoint{method: http.MethodGet, path: "/v1/connections/{ref}/token", scope: access.Tokens, query: awaitedTokenParams,
 		summary: "Get a token valid at least as long as asked"}, func(*call, none) (tokenAnswer, error) {
 		return tokenAnswer{}, nil
 	})
@@ -134,14 +136,17 @@ func (s *server) routes() error {
 	if s.c.Proxy != nil {
 		documented = append(documented, proxyEndpoints()...)
 	}
-	document, err := document(documented, s.c.Version)
+	doc := document(documented, s.c.Version)
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return fmt.Errorf("api: OpenAPI document: %w", err)
+	}
+	handle(http.MethodGet, "/v1/openapi.json", s.fixed("application/json", text))
+	page, err := docs(documented, doc)
 	if err != nil {
 		return err
 	}
-	handle(http.MethodGet, "/v1/openapi.json", s.serve(func(c *call) {
-		c.w.Header()["Content-Type"] = contentJSON
-		writeBody(c.w, http.StatusOK, document)
-	}))
+	s.serveDocs(handle, page)
 	metrics := s.metrics()
 	handle(http.MethodGet, "/livez", s.serve(s.livez))
 	handle(http.MethodGet, "/readyz", s.serve(s.readyz))

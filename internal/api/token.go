@@ -47,35 +47,56 @@ var tokenParams = []param{
 	{name: "location", doc: "id of a location the token must reach"},
 }
 
-// serveToken hands out a token. It is the path everything hangs on, so it does
-// without what other endpoints go through: no body, no decoding, no encoding.
+// awaitedTokenParams are those of a token request that may wait.
+var awaitedTokenParams = append(tokenParams[:len(tokenParams):len(tokenParams)], waitParam)
+
+// serveToken hands out a token, or says that the caller has it, at once or as soon
+// as there is another. It is the path everything hangs on, so it does without what
+// other endpoints go through: no body, no decoding, no encoding.
 func (s *server) serveToken(c *call) {
-	h, err := s.token(c)
+	var h *manager.Handout
+	asked := c.began
+	changed, err := s.news(c, func() (string, error) {
+		if h != nil { // a wait is not the time a token took
+			asked = s.now()
+		}
+		var err error
+		if h, err = s.token(c); err != nil {
+			return "", err
+		}
+		return tagOfToken(h), nil
+	})
 	now := s.now()
 	if err != nil {
-		s.countRefused(c, now)
+		s.countRefused(c, now.Sub(asked))
+		c.w.Header().Del("Etag")
 		s.fail(c, err)
 		return
 	}
-	writeHandout(c.w, h, now)
+	if changed {
+		writeHandout(c.w, h, now)
+	} else {
+		c.w.WriteHeader(http.StatusNotModified)
+	}
 	result := "held"
-	if h.IssuedAt.After(c.began) {
+	if h.IssuedAt.After(asked) {
 		result = "refreshed" // for this caller, or one it waited with
 	}
-	s.c.Metrics.TokenRequest(h.App, result, now.Sub(c.began))
+	s.c.Metrics.TokenRequest(h.App, result, now.Sub(asked))
 }
 
 // countRefused counts a token request that was refused. A request that names no
 // app of ours is not counted, so that nobody can make up label values.
-func (s *server) countRefused(c *call, now time.Time) {
+func (s *server) countRefused(c *call, took time.Duration) {
 	for _, a := range s.c.Manager.Apps() {
 		if a.App.Name == c.target.App {
-			s.c.Metrics.TokenRequest(c.target.App, "refused", now.Sub(c.began))
+			s.c.Metrics.TokenRequest(c.target.App, "refused", took)
 		}
 	}
 }
 
-// token finds the token a request asks for.
+// token finds the token a request asks for. It asks for the key each time, because
+// a key may be revoked while a caller waits.
 func (s *server) token(c *call) (*manager.Handout, error) {
 	var err error
 	if c.key, err = s.authenticate(c.r, access.Tokens, ""); err != nil {
@@ -83,8 +104,12 @@ func (s *server) token(c *call) (*manager.Handout, error) {
 	}
 	var o evergrant.TokenOptions
 	if c.r.URL.RawQuery != "" {
-		if o, err = tokenOptions(c.r); err != nil {
+		if o, err = tokenOptions(c.r, awaitedTokenParams); err != nil {
 			return nil, err
+		}
+		var f fields
+		if c.wait = f.wait(c.r.URL.Query()); len(f) > 0 {
+			return nil, f.err()
 		}
 	}
 	ref, err := s.ref(c)
@@ -95,9 +120,10 @@ func (s *server) token(c *call) (*manager.Handout, error) {
 	return s.c.Manager.Handout(c.r.Context(), ref, o)
 }
 
-func tokenOptions(r *http.Request) (evergrant.TokenOptions, error) {
+// tokenOptions reads what a query asks of a token, if it has known parameters only.
+func tokenOptions(r *http.Request, known []param) (evergrant.TokenOptions, error) {
 	var o evergrant.TokenOptions
-	if err := checkQuery(r, tokenParams); err != nil {
+	if err := checkQuery(r, known); err != nil {
 		return o, err
 	}
 	q, err := url.ParseQuery(r.URL.RawQuery)
