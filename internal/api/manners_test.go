@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -116,13 +117,29 @@ func TestRequestIDsAreTakenOnIfSane(t *testing.T) {
 
 func TestHeadAnswersLikeGetWithoutABody(t *testing.T) {
 	k := apitest.New(t, apitest.Options{})
-	res, err := k.Server.Client().Head(k.Server.URL + "/v1/meta")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode != 200 || res.ContentLength <= 0 {
-		t.Errorf("status %d, length %d", res.StatusCode, res.ContentLength)
+	k.Adopt("biz_1", "k-series")
+	for _, path := range []string{"/v1/meta", "/v1/openapi.json", "/docs", "/v1/connections/biz_1@k-series", "/v1/connections/biz_1@k-series/token?wait=60s"} {
+		got := k.Do(admin, "GET", path, "")
+		req, err := http.NewRequestWithContext(t.Context(), "HEAD", k.Server.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+admin)
+		for _, tag := range []string{"", got.Header.Get("ETag")} { // HEAD waits for nothing
+			req.Header.Set("If-None-Match", tag)
+			res, err := k.Server.Client().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+			want := 200
+			if tag != "" {
+				want = 304
+			}
+			if res.StatusCode != want || want == 200 && res.ContentLength <= 0 || res.Header.Get("ETag") != got.Header.Get("ETag") {
+				t.Errorf("%s: status %d, length %d, %v", path, res.StatusCode, res.ContentLength, res.Header)
+			}
+		}
 	}
 }
 
