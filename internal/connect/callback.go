@@ -20,36 +20,46 @@ func (s *Service) callback(r *http.Request) answer {
 	if !ok {
 		return s.nowhere(r)
 	}
+	nobody := visit{words: s.language(r, "")}
 	if robot(r) {
 		// Nobody arrives by HEAD or by reading ahead; the state is not theirs to use up.
-		return s.problemPage(visit{}, grant.ProblemLostSession)
+		return s.problemPage(nobody, grant.ProblemLostSession)
 	}
 	params, err := oauth.ParseCallback(r.URL.Query())
 	if err != nil || params.State.IsZero() {
-		return s.problemPage(visit{}, grant.ProblemLostSession)
+		return s.problemPage(nobody, grant.ProblemLostSession)
 	}
 	browser, ok := s.browser(r)
 	if !ok {
-		return s.problemPage(visit{}, grant.ProblemLostSession)
+		return s.problemPage(nobody, grant.ProblemLostSession)
 	}
 	// From here on nothing ends because the browser leaves: the code is spent once.
 	ctx := context.WithoutCancel(r.Context())
 	a, err := s.c.Store.UseAuthorization(ctx, hash(params.State), hash(browser))
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return s.problemPage(visit{}, grant.ProblemLostSession)
+		return s.problemPage(nobody, grant.ProblemLostSession)
 	case err != nil:
-		return s.problemPage(visit{}, s.storeProblem(ctx, err))
+		return s.problemPage(nobody, s.storeProblem(ctx, err))
 	}
 	t, err := s.openTrip(a)
 	if err != nil {
 		s.c.Logger.ErrorContext(ctx, "an authorization cannot be opened", "authorization", a.ID, "err", err)
-		return s.problemPage(visit{}, grant.ProblemOurFault)
+		return s.problemPage(nobody, grant.ProblemOurFault)
 	}
-	v := visit{token: t.Token}
+	reply := s.arrived(ctx, r, a, t, app.RedirectURI, params)
+	reply.lang = t.Lang
+	return reply
+}
+
+// arrived is the callback of a browser that we sent to the provider.
+func (s *Service) arrived(ctx context.Context, r *http.Request, a grant.Authorization, t trip, redirectURI string, params oauth.CallbackParams) answer {
+	v := visit{token: t.Token, words: s.speaks(r, t.Lang, "")}
+	var err error
 	if v.link, err = s.c.Store.Link(ctx, a.LinkID); err != nil {
 		return s.problemPage(v, s.storeProblem(ctx, err))
 	}
+	v.words = s.speaks(r, t.Lang, v.link.Locale)
 	v, p := s.complete(ctx, v)
 	switch {
 	case v.link.State == grant.LinkStateCompleted:
@@ -60,7 +70,7 @@ func (s *Service) callback(r *http.Request) answer {
 		p = "" // it was good when the merchant set out
 	}
 	if p == "" {
-		p = s.arrival(ctx, v, a, t, r, app.RedirectURI, params)
+		p = s.arrival(ctx, v, a, t, r, redirectURI, params)
 	}
 	if p == "" {
 		v, t, p = s.aim(ctx, v, t, params)
@@ -174,7 +184,10 @@ func (s *Service) finishedAt(v visit, p grant.Problem) answer {
 		return goTo(s.linkURL(v.token.Reveal(), "done"))
 	case grant.ProblemOurFault, grant.ProblemLinkRevoked, grant.ProblemLinkUnknown:
 		// Not the link's to keep: it may not be writable, or not there.
-		return s.problemPage(v, p)
+		reply := s.problemPage(v, p)
+		// In another language it is shown without the code in the address.
+		reply.here = s.linkURL(v.token.Reveal(), "")
+		return reply
 	}
 	return goTo(s.linkURL(v.token.Reveal(), "problem"))
 }

@@ -2,8 +2,10 @@ package connect
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,7 +22,9 @@ type answer struct {
 	// formAction is the provider's origin, where the page's form ends up. Browsers
 	// apply form-action to the redirect too.
 	formAction string
-	retryAfter int // seconds, 0 for none
+	retryAfter int    // seconds, 0 for none
+	lang       string // picked by hand before; "" if the address has it or nobody has
+	here       string // where the page is in other languages; "" at its own address
 	allow      string
 }
 
@@ -37,17 +41,17 @@ func (s *Service) Handler() http.Handler {
 	mux.Handle("/connect/{token}/start", s.only(s.start, http.MethodPost))
 	mux.Handle("/connect/{token}/done", s.only(s.done, http.MethodGet))
 	mux.Handle("/connect/{token}/problem", s.only(s.problem, http.MethodGet))
-	mux.Handle("/connect/{token}/help", s.only(s.askHelp, http.MethodPost))
+	mux.Handle("/connect/{token}/help", s.only(s.askHelp, http.MethodPost, http.MethodGet))
 	mux.Handle("/oauth/callback/{app}", s.only(s.callback, http.MethodGet))
 	return mux
 }
 
-// only lets one method through, and HEAD with GET. A GET of an address that
+// only lets some methods through, and HEAD with GET. A GET of an address that
 // takes a POST is a reload or the back button and leads back to the link.
-func (s *Service) only(h func(*http.Request) answer, method string) http.Handler {
+func (s *Service) only(h func(*http.Request) answer, methods ...string) http.Handler {
 	return s.serve(func(r *http.Request) answer {
 		switch {
-		case r.Method == method, method == http.MethodGet && r.Method == http.MethodHead:
+		case slices.Contains(methods, r.Method), r.Method == http.MethodHead && slices.Contains(methods, http.MethodGet):
 			return h(r)
 		case r.Method == http.MethodGet:
 			if t, ok := parseToken(r.PathValue("token")); ok {
@@ -55,17 +59,15 @@ func (s *Service) only(h func(*http.Request) answer, method string) http.Handler
 			}
 		}
 		a := s.nowhere(r)
-		a.status, a.allow = http.StatusMethodNotAllowed, method
+		a.status, a.allow = http.StatusMethodNotAllowed, strings.Join(methods, ", ")
 		return a
 	})
 }
 
 // nowhere answers for addresses that do not exist.
-func (s *Service) nowhere(*http.Request) answer {
-	return answer{status: http.StatusNotFound, page: page{
-		Heading: "There is nothing here",
-		Lead:    []string{"Please check that the whole link was copied, or open it again from the message it came in."},
-	}}
+func (s *Service) nowhere(r *http.Request) answer {
+	o := s.voice(visit{words: s.language(r, "")})
+	return answer{status: http.StatusNotFound, page: o.page(o.Nowhere)}
 }
 
 // serve writes what a handler answers.
@@ -83,16 +85,18 @@ func (s *Service) serve(h func(*http.Request) answer) http.Handler {
 			head.Set("Allow", a.allow)
 		}
 		s.protect(head, a.formAction)
+		lang := cmp.Or(s.chosen(r), a.lang)
 		if a.location != "" {
-			head.Set("Location", a.location)
+			head.Set("Location", s.inLanguage(a.location, lang))
 			w.WriteHeader(a.status)
 			return
 		}
-		a.page.Brand, a.page.Style, a.page.Help = s.brand, s.style.href, s.help() != ""
+		p := s.dress(a.page, a.here, lang)
+		head.Set("Content-Language", p.Lang)
 		var body bytes.Buffer
-		if err := s.pages.Execute(&body, a.page); err != nil {
+		if err := s.pages.Execute(&body, p); err != nil {
 			s.c.Logger.ErrorContext(r.Context(), "page could not be rendered", "err", err)
-			http.Error(w, "Something went wrong here. Please try again.", http.StatusInternalServerError)
+			http.Error(w, string(p.words.Failure), http.StatusInternalServerError)
 			return
 		}
 		head.Set("Content-Type", "text/html; charset=utf-8")
@@ -116,6 +120,7 @@ func (s *Service) protect(h http.Header, formAction string) {
 	h.Set("X-Robots-Tag", "noindex, nofollow")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
+	h.Set("Vary", "Accept-Language")
 	if s.secure {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}

@@ -19,7 +19,7 @@ type LinkRequest struct {
 	Ref          grant.Ref     // made pending if it is an address that does not exist
 	BusinessName string        // for people; "" means the connection's name
 	ReturnURL    string        // where the done page's button leads
-	Locale       string        // a BCP 47 tag, kept; the pages are in English
+	Locale       string        // a BCP 47 tag: the language of message and pages, if we speak it
 	TTL          time.Duration // between 1 s and 90 days; 0 means the configured one
 	// ExpectBusiness is the provider's id of the business that must approve.
 	ExpectBusiness string
@@ -77,7 +77,8 @@ func (s *Service) CreateLink(ctx context.Context, r LinkRequest) (CreatedLink, e
 	}
 	s.c.LinkState(link.App, string(link.State))
 	created := CreatedLink{Link: link, URL: s.linkURL(token.Reveal(), "")}
-	created.Subject, created.Text = s.message(link, app, created.URL, s.missing(ctx, link, conn))
+	v := visit{words: s.words[s.fits(link.Locale)], link: link, conn: conn, app: app}
+	created.Subject, created.Text = s.message(v, created.URL, s.missing(ctx, link, conn))
 	return created, nil
 }
 

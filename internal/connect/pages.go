@@ -22,16 +22,45 @@ type page struct {
 	Button    button
 	Foot      []string // small print under the button
 	Code      string   // the link's short code
+	words     *words   // nil: English
 	// Filled in by the writer.
-	Brand Brand
-	Style string
-	Help  bool
+	Brand                        Brand
+	Style, Lang                  string
+	Questions, YourCode, InOther string // labels
+	Help                         []reach
+	Languages                    []option
+}
+
+// dress fills in what all pages have. The button keeps the language that was
+// picked by hand, lang.
+func (s *Service) dress(p page, here, lang string) page {
+	if p.words == nil {
+		p.words = s.words[english]
+	}
+	p.Brand, p.Style, p.Lang = s.brand, s.style.href, p.words.tag
+	t := p.words.Labels
+	p.Questions, p.YourCode, p.InOther = string(t.Questions), string(t.Code), string(t.Languages)
+	p.Help = s.reachable(p.words)
+	p.Languages = s.options(here, p.words)
+	p.Button.URL = s.inLanguage(p.Button.URL, lang)
+	return p
 }
 
 // list is a list under a title. Without items it is not shown.
 type list struct {
 	Title string
-	Items []string
+	Items []item
+}
+
+// item is an entry of a list. Lang is its language if it is not the page's.
+type item struct{ Text, Lang string }
+
+func items(texts []string) []item {
+	var all []item
+	for _, t := range texts {
+		all = append(all, item{Text: t})
+	}
+	return all
 }
 
 // button is the one thing to do. Without an address there is none.
@@ -53,12 +82,12 @@ func (s *Service) again(v visit, label string) button {
 }
 
 // back is the button that leads into the developer's product.
-func (s *Service) back(v visit) button {
+func (s *Service) back(o voice, v visit) button {
 	to := s.returnURL(v.link.ReturnURL)
 	if to == "" {
 		return button{}
 	}
-	return button{Label: "Back to " + s.brand.Name, URL: to}
+	return button{Label: o.say(o.Buttons.Back), URL: to}
 }
 
 // problemPage is the page of a problem. The visit may be empty.

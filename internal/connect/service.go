@@ -50,6 +50,7 @@ type Service struct {
 	brand  Brand
 	allow  []returnPattern
 	pages  *template.Template
+	words  dictionary
 	style  stylesheet
 
 	patience patience
@@ -91,6 +92,7 @@ func New(c Config) *Service {
 		pages:    parsePages(),
 		patience: patience{poll: 100 * time.Millisecond, follow: 20 * time.Second, save: 20 * time.Second, again: 2 * time.Second},
 	}
+	s.words = mustWords()
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.brand = c.Brand.withDefaults(s.public)
 	s.style = newStylesheet(s.brand.Colour)

@@ -22,16 +22,18 @@ type trip struct {
 	// TokenURL is the token endpoint that belongs to where the merchant was sent.
 	// Variables in it are not known before the merchant is back.
 	TokenURL string
+	Lang     string // picked by hand; "" if none was
 }
 
 type tripJSON struct {
 	Verifier string `json:"v,omitempty"`
 	Token    string `json:"t"`
 	TokenURL string `json:"u"`
+	Lang     string `json:"l,omitempty"`
 }
 
 func (s *Service) sealTrip(authorizationID string, t trip) ([]byte, error) {
-	plain, err := json.Marshal(tripJSON{t.Verifier.Reveal(), t.Token.Reveal(), t.TokenURL})
+	plain, err := json.Marshal(tripJSON{t.Verifier.Reveal(), t.Token.Reveal(), t.TokenURL, t.Lang})
 	if err != nil {
 		return nil, fmt.Errorf("encode authorization: %w", err)
 	}
@@ -48,7 +50,7 @@ func (s *Service) openTrip(a grant.Authorization) (trip, error) {
 		// The decoder's error could quote a secret.
 		return trip{}, errors.New("open authorization: the opened bytes are not one")
 	}
-	return trip{secret.New(j.Verifier), secret.New(j.Token), j.TokenURL}, nil
+	return trip{secret.New(j.Verifier), secret.New(j.Token), j.TokenURL, j.Lang}, nil
 }
 
 // start sends the merchant to the provider. It needs no protection against
@@ -99,7 +101,7 @@ func (s *Service) depart(r *http.Request, v visit, ep provider.Endpoints) answer
 func (s *Service) authorize(r *http.Request, v visit, ep provider.Endpoints, browser secret.String) (string, error) {
 	now := s.c.Now()
 	state := oauth.NewState()
-	t := trip{Token: v.token, TokenURL: ep.Token}
+	t := trip{Token: v.token, TokenURL: ep.Token, Lang: s.chosen(r)}
 	if v.app.PKCE {
 		t.Verifier = oauth.NewVerifier()
 	}

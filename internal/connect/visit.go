@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/secret"
@@ -19,6 +16,7 @@ import (
 // set.
 type visit struct {
 	token secret.String
+	words *words // nil: English
 	link  grant.Link
 	conn  grant.Connection
 	app   *provider.App
@@ -32,6 +30,7 @@ type visit struct {
 func (s *Service) find(r *http.Request) (visit, grant.Problem) {
 	var v visit
 	var ok bool
+	v.words = s.language(r, "")
 	if v.token, ok = parseToken(r.PathValue("token")); !ok {
 		return v, grant.ProblemLinkUnknown
 	}
@@ -40,6 +39,7 @@ func (s *Service) find(r *http.Request) (visit, grant.Problem) {
 	if v.link, err = s.c.Store.LinkByToken(ctx, hash(v.token)); err != nil {
 		return v, s.storeProblem(ctx, err)
 	}
+	v.words = s.language(r, v.link.Locale)
 	return s.complete(ctx, v)
 }
 
@@ -158,11 +158,15 @@ func (s *Service) problem(r *http.Request) answer {
 	return s.problemPage(v, v.link.Problem)
 }
 
-// askHelp asks the developer for a new link. Asking again is not told again.
+// askHelp asks the developer for a new link. Asking again is not told again, and
+// looking at the thanks again, in another language perhaps, asks for nothing.
 func (s *Service) askHelp(r *http.Request) answer {
 	v, p := s.find(r)
-	if p != grant.ProblemLinkExpired {
+	switch {
+	case p != grant.ProblemLinkExpired, r.Method != http.MethodPost && v.link.Problem != grant.ProblemLinkExpired:
 		return goTo(s.linkURL(r.PathValue("token"), ""))
+	case r.Method != http.MethodPost:
+		return s.helpPage(v)
 	}
 	_, err := s.c.Store.UpdateLink(r.Context(), v.link.ID, func(l *grant.Link) error {
 		if l.Problem == grant.ProblemLinkExpired {
@@ -176,35 +180,3 @@ func (s *Service) askHelp(r *http.Request) answer {
 	}
 	return s.helpPage(v)
 }
-
-// permissions names what the app asks for, as far as merchants can understand
-// it.
-func permissions(app *provider.App) []string {
-	var may []string
-	for _, scope := range app.Scopes {
-		if p := app.Recipe.Permissions[scope]; p != "" {
-			may = append(may, p)
-		}
-	}
-	return may
-}
-
-// businessName is what to call the link's business.
-func businessName(l grant.Link) string {
-	if n := strings.TrimSpace(l.BusinessName); n != "" {
-		return n
-	}
-	return "your business"
-}
-
-// capital returns s with a capital first letter, for the start of a sentence.
-func capital(s string) string {
-	r, size := utf8.DecodeRuneInString(s)
-	if size == 0 {
-		return s
-	}
-	return string(unicode.ToTitle(r)) + s[size:]
-}
-
-// day writes a moment as merchants read it.
-func day(t time.Time) string { return t.UTC().Format("2 January 2006") }
