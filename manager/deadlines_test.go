@@ -21,9 +21,9 @@ func (k *kit) near() []grant.Event {
 }
 
 func TestADeadlineThatRenewalsKeepAwayIsNeverNear(t *testing.T) {
-	bubble(t, kitOptions{policy: func(p *grant.Policy) { p.RefreshIdle = 3 * 24 * time.Hour }}, func(t *testing.T, k *kit) {
+	bubble(t, kitOptions{policy: func(p *grant.Policy) { p.RefreshIdle = 12 * time.Hour }}, func(t *testing.T, k *kit) {
 		k.adopt("biz_1")
-		k.sleep(9 * 24 * time.Hour)
+		k.sleep(36 * time.Hour)
 		if events := k.near(); len(events) > 0 {
 			t.Errorf("the log says %+v", events)
 		}
@@ -53,9 +53,9 @@ func TestADeadlineIsNearOnceWhileRenewalsFail(t *testing.T) {
 }
 
 func TestConsentThatEndsAtAFixedTimeIsTheMerchantsToRenew(t *testing.T) {
-	bubble(t, kitOptions{policy: func(p *grant.Policy) { p.RefreshAbsolute = 10 * 24 * time.Hour }}, func(t *testing.T, k *kit) {
+	bubble(t, kitOptions{policy: func(p *grant.Policy) { p.RefreshAbsolute = 3 * 24 * time.Hour }}, func(t *testing.T, k *kit) {
 		k.adopt("biz_1")
-		k.sleep(8*24*time.Hour + 12*time.Hour)
+		k.sleep(36 * time.Hour)
 		if events := k.near(); len(events) > 0 {
 			t.Fatalf("a day and a half before the end the log says %+v", events)
 		}
