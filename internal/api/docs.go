@@ -59,8 +59,9 @@ type docsSchema struct {
 
 // docsField is a parameter or a member.
 type docsField struct {
-	Name, In, Type, Schema, Doc string // Schema: what the type links to
-	Required                    bool
+	Name, In, Doc       string
+	Type, Schema, After string // read one after the other; Schema is linked to
+	Required            bool
 }
 
 // docs renders the page of an OpenAPI document. It has no script and asks for
@@ -135,19 +136,19 @@ func docsFieldOf(name string, s *huma.Schema, required bool) docsField {
 	f := docsField{Name: name, Type: s.Type, Schema: schemaName(s), Doc: s.Description, Required: required}
 	switch {
 	case s.Type == huma.TypeArray && s.Items != nil:
-		f.Type, f.Schema = "array of "+s.Items.Type, schemaName(s.Items)
+		f.Type, f.Schema = strings.TrimSpace("array of "+s.Items.Type), schemaName(s.Items)
 	case s.Format != "":
 		f.Type = s.Format
 	}
 	if s.Nullable {
-		f.Type += " or null"
+		f.After = " or null"
 	}
-	if len(s.Enum) > 0 {
-		var all []string
-		for _, v := range s.Enum {
-			all = append(all, fmt.Sprint(v))
+	for i, v := range s.Enum {
+		separator := ", "
+		if i == 0 {
+			separator = ": "
 		}
-		f.Type += ": " + strings.Join(all, ", ")
+		f.After += separator + fmt.Sprint(v)
 	}
 	return f
 }

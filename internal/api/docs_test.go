@@ -68,6 +68,11 @@ func TestTheDocsPageTellsEveryOperationAndAsksForNothingElse(t *testing.T) {
 			}
 		}
 	}
+	for _, want := range []string{`array of <a href="#schema-Grant">Grant</a> or null`, "string: merchant, operator, provider, nobody", "date-time or null"} {
+		if !strings.Contains(a.Body, want) {
+			t.Errorf("no type is shown as %s", want)
+		}
+	}
 	if left := regexp.MustCompile(`ZgotmplZ|<no value>`).FindString(a.Body); left != "" {
 		t.Errorf("the page has %s in it", left)
 	}

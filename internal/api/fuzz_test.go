@@ -40,6 +40,8 @@ func FuzzRequest(f *testing.F) {
 		{"OPTIONS", "*", "", ""},
 		{"CONNECT", "/v1/meta", "%zz", ""},
 		{"GET", "/readyz", "verbose", ""},
+		{"GET", "/docs", "", ""},
+		{"GET", "/docs/style.css/", "x=y", ""},
 		{"PUT", "/proxy/biz_1@k-series/a/%2e%2e/b", "evergrant_location=3", "x"},
 		{"GET", "/proxy/biz_1@k-series//a;b", "", ""},
 		{"PURGE", "/v1/forward-auth/biz_1@k-series/x//y", "location=3", ""},

@@ -132,7 +132,7 @@ func (s *server) routes() error {
 	token := s.tokenEndpoint()
 	handle(token.method, token.path, s.serve(s.serveToken))
 	handle(http.MethodPost, clientTokenPath, s.serve(s.serveClientToken))
-	documented := append(endpoints, token, clientTokenEndpoint(), forwardAuthEndpoint())
+	documented := slices.Concat([]endpoint{token}, endpoints, []endpoint{clientTokenEndpoint(), forwardAuthEndpoint()})
 	if s.c.Proxy != nil {
 		documented = append(documented, proxyEndpoints()...)
 	}
