@@ -13,6 +13,9 @@
 //	GET  /connect/{token}/done           or /connect/{token}/problem; reloadable
 //	POST /connect/{token}/help ───────── from an expired link: asks for a new one
 //
+// Every page speaks the languages in text/. Which one follows from what the
+// merchant picked, the link's locale and the browser, in this order.
+//
 // The state of a link:
 //
 //	created ──▶ opened ──▶ at_provider ──▶ completed
