@@ -93,6 +93,7 @@ func (s *Service) serve(h func(*http.Request) answer) http.Handler {
 		}
 		p := s.dress(a.page, a.here, lang)
 		head.Set("Content-Language", p.Lang)
+		head.Set("Vary", "Accept-Language")
 		var body bytes.Buffer
 		if err := s.pages.Execute(&body, p); err != nil {
 			s.c.Logger.ErrorContext(r.Context(), "page could not be rendered", "err", err)
@@ -120,7 +121,6 @@ func (s *Service) protect(h http.Header, formAction string) {
 	h.Set("X-Robots-Tag", "noindex, nofollow")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Vary", "Accept-Language")
 	if s.secure {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}

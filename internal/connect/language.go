@@ -12,9 +12,11 @@ import (
 // the sealed authorization, so that no cookie is needed for it.
 const langParam = "lang"
 
-// chosen returns the language a merchant has picked by hand, "" for none.
+// chosen returns the language a merchant has picked by hand, "" for none. What a
+// provider sends along with a state is its own and not the merchant's.
 func (s *Service) chosen(r *http.Request) string {
-	if tag := r.URL.Query().Get(langParam); s.words[tag] != nil {
+	q := r.URL.Query()
+	if tag := q.Get(langParam); s.words[tag] != nil && !q.Has("state") {
 		return tag
 	}
 	return ""

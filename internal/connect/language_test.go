@@ -148,6 +148,13 @@ func TestAProblemIsToldInTheLanguageThatWasPicked(t *testing.T) {
 	sound(t, body)
 	_, body = k.get(k.browser(false), l.URL+"/problem?lang=es")
 	wants(t, body, "Ha decidido no conectarse")
+	resp, _ = k.do(client, http.MethodPost, k.link("k-series", func(r *LinkRequest) { r.Locale = "nl" }).URL+"/start")
+	state = resp.Request.URL.Query().Get("state")
+	resp, body = k.get(k.cookies(client), k.url+"/oauth/callback/k-series?error=access_denied&lang=de&state="+state)
+	wants(t, body, "U hebt ervoor gekozen niet te koppelen")
+	if resp.Request.URL.RawQuery != "" {
+		t.Errorf("the provider picked the language: %s", resp.Request.URL)
+	}
 	_, body = k.getIn("it", k.url+"/oauth/callback/k-series?state=x&code=y")
 	wants(t, body, "Proviamo ancora una volta")
 }
