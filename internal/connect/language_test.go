@@ -188,7 +188,7 @@ func TestTheMessageIsInTheLinksLanguage(t *testing.T) {
 		"sv":    {"Café Nord: please connect Lightspeed to Acme Loyalty", "Hello,"},
 		"fr-BE": {"Café Nord\u00a0: merci de connecter Lightspeed à Acme Loyalty", "Bonjour,"},
 		"nl":    {"Café Nord: graag Lightspeed koppelen aan Acme Loyalty", "Goedendag,"},
-		"de-AT": {"Café Nord: bitte Lightspeed mit Acme Loyalty verbinden", "Guten Tag,\n\nbitte verbinden Sie das Konto von Café Nord bei Lightspeed"},
+		"de-AT": {"Café Nord: bitte das Konto bei Lightspeed mit Acme Loyalty verbinden", "Guten Tag,\n\nbitte verbinden Sie das Konto von Café Nord bei Lightspeed"},
 		"es":    {"Café Nord: conecte Lightspeed con Acme Loyalty, por favor", "Hola:"},
 		"it":    {"Café Nord: La preghiamo di collegare Lightspeed a Acme Loyalty", "Buongiorno,"},
 	} {
