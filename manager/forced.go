@@ -48,6 +48,13 @@ func (f *forced) allow(grantID string, now time.Time, interval time.Duration) (b
 	return true, 0
 }
 
+// undo takes back that a refresh was allowed: nothing was sent.
+func (f *forced) undo(grantID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.last, grantID)
+}
+
 // Reject implements [evergrant.Source].
 func (m *Manager) Reject(ctx context.Context, ref evergrant.Ref, fingerprint string) (*evergrant.Token, error) {
 	r, err := grant.ParseRef(string(ref))
@@ -129,6 +136,9 @@ func (m *Manager) force(ctx context.Context, g grant.Grant) (res refresh.Result,
 		ok, wait = m.forced.allow(g.ID, m.c.Now(), m.interval(g.App))
 		return ok
 	})
+	if errors.Is(err, refresh.ErrBlocked) {
+		m.forced.undo(g.ID)
+	}
 	return res, max(wait, res.RetryAfter), err
 }
 

@@ -192,8 +192,10 @@ func TestAPausedAppRefreshesNothingUntilItIsResumed(t *testing.T) {
 		k.sleep(2 * time.Hour)
 		k.restart(o, func(string) {})
 		k.paused(grant.PausedByOperator)
-		if results, err := k.Refresh(t.Context(), ref); err != nil || results[0].Refreshed || results[0].Reason != grant.AppPaused {
-			t.Errorf("a demanded refresh came to %+v, %v", results, err)
+		for range 2 { // what was not sent does not count
+			if results, err := k.Refresh(t.Context(), ref); err != nil || results[0].Refreshed || results[0].Reason != grant.AppPaused {
+				t.Errorf("a demanded refresh came to %+v, %v", results, err)
+			}
 		}
 		if n := len(k.oracle.Sends()); n != 0 {
 			t.Errorf("%d sends", n)
