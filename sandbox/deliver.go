@@ -121,6 +121,10 @@ func (s *Sandbox) deliverTrouble(w http.ResponseWriter, sr *series, f *activeFau
 		h.Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusInternalServerError)
 		_, _ = w.Write([]byte(`{"error":"unknown_error"}`))
+	case "status_503":
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte("<html><body><h1>503 Service Unavailable</h1>No server is available to handle this request.</body></html>\n"))
 	case "status_429":
 		after, err := strconv.Atoi(f.Match["retry_after"])
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 //	slow                waits Match["delay"] (15s) before processing; not processed if the client hangs up meanwhile
 //	reset               not processed; part of a header, then a TCP reset
 //	status_500          not processed
+//	status_503          not processed, by a machine in front of the server
 //	status_429          not processed; Retry-After is Match["retry_after"] (5)
 //	html                not processed; 200 with a captive portal's page
 //	truncate            processed; half of the body, then the connection closes
@@ -67,7 +68,7 @@ func faultStage(name string) stage {
 	switch name {
 	case "slow":
 		return stageDelay
-	case "lose_request", "reset", "status_500", "status_429", "html", "invalid_grant_once", "revoke", "invalid_client":
+	case "lose_request", "reset", "status_500", "status_503", "status_429", "html", "invalid_grant_once", "revoke", "invalid_client":
 		return stageBefore
 	case "no_refresh_token", "no_expires_in", "expires_in_string", "expires_in_float", "scope_shrink", "same_token":
 		return stageChange

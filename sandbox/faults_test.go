@@ -33,6 +33,7 @@ func TestFaults(t *testing.T) {
 		"reset":              {closedEarly, "", ""},
 		"status_500":         {status(500), "", ""},
 		"status_429":         {status(429), "", ""},
+		"status_503":         {status(503), "", ""},
 		"html":               {captive, "", ""},
 		"invalid_grant_once": {says(400, dead), "", ""},
 		"invalid_client":     {says(401, "invalid_client: Invalid client or Invalid client credentials"), "", ""},
