@@ -11,7 +11,7 @@ dev:
 # changed; last the tests on real processes, which need the machine for themselves
 # and print their figures. The package that takes longest comes first.
 test: deps
-	go test -race -timeout 25m ./manager $$(go list ./... | grep -v -e /e2e -e /manager$$)
+	go test -race -timeout 25m ./internal/manager $$(go list ./... | grep -v -e /e2e -e /internal/manager$$)
 	scripts/fuzz 30s 12
 	scripts/mutate
 	go test -race -timeout 60m -v ./e2e

@@ -18,11 +18,11 @@ import (
 
 	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/connect"
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/proxy"
 	"github.com/evergrant/evergrant/internal/store"
 	"github.com/evergrant/evergrant/internal/telemetry"
 	"github.com/evergrant/evergrant/internal/webhook"
-	"github.com/evergrant/evergrant/manager"
 )
 
 // Config is what the API works with. Fields without a comment are required.

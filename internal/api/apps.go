@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/evergrant/evergrant/internal/grant"
-	"github.com/evergrant/evergrant/manager"
+	"github.com/evergrant/evergrant/internal/manager"
 )
 
 // appWire is an app as it is answered.

@@ -17,8 +17,8 @@ import (
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/proxy"
-	"github.com/evergrant/evergrant/manager"
 )
 
 const (

@@ -11,9 +11,9 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/secret"
 	"github.com/evergrant/evergrant/internal/store"
-	"github.com/evergrant/evergrant/manager"
 )
 
 // newConnection is the body that makes a connection.

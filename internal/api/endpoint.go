@@ -15,7 +15,7 @@ import (
 
 	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/grant"
-	"github.com/evergrant/evergrant/manager"
+	"github.com/evergrant/evergrant/internal/manager"
 )
 
 // maxBody bounds what is read of a request's body.

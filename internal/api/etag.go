@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/evergrant/evergrant/manager"
+	"github.com/evergrant/evergrant/internal/manager"
 )
 
 const (

@@ -10,7 +10,7 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/access"
-	"github.com/evergrant/evergrant/manager"
+	"github.com/evergrant/evergrant/internal/manager"
 )
 
 // serveForwardAuth tells a gateway which token to send along: in headers, because

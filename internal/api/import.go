@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/evergrant/evergrant/manager"
+	"github.com/evergrant/evergrant/internal/manager"
 )
 
 const (

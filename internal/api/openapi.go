@@ -8,7 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/evergrant/evergrant/manager"
+	"github.com/evergrant/evergrant/internal/manager"
 )
 
 // document returns the OpenAPI 3.1 document of the endpoints. The schemas come

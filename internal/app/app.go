@@ -22,6 +22,7 @@ import (
 	"github.com/evergrant/evergrant/internal/config"
 	"github.com/evergrant/evergrant/internal/connect"
 	"github.com/evergrant/evergrant/internal/event"
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/proxy"
 	"github.com/evergrant/evergrant/internal/seal"
@@ -30,7 +31,6 @@ import (
 	"github.com/evergrant/evergrant/internal/store/mirror"
 	"github.com/evergrant/evergrant/internal/telemetry"
 	"github.com/evergrant/evergrant/internal/webhook"
-	"github.com/evergrant/evergrant/manager"
 )
 
 // Options is what a server is made from. Config and Logger are required.

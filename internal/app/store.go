@@ -7,10 +7,10 @@ import (
 
 	"github.com/evergrant/evergrant/internal/event"
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/store"
 	"github.com/evergrant/evergrant/internal/store/postgres"
 	"github.com/evergrant/evergrant/internal/store/sqlite"
-	"github.com/evergrant/evergrant/manager"
 )
 
 // openStore opens what the configuration names. A store that other processes

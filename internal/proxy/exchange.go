@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/secret"
-	"github.com/evergrant/evergrant/manager"
 )
 
 // errSilent ends a request whose answer does not begin.

@@ -14,11 +14,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/memnet"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/proxy"
 	"github.com/evergrant/evergrant/internal/secret"
-	"github.com/evergrant/evergrant/manager"
 	"github.com/evergrant/evergrant/provider"
 )
 

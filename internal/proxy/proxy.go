@@ -17,8 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/oauth"
-	"github.com/evergrant/evergrant/manager"
 	"github.com/evergrant/evergrant/provider"
 )
 

@@ -19,10 +19,10 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/oracle"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/store"
-	"github.com/evergrant/evergrant/manager"
 )
 
 // A judge that objects to nothing proves nothing. Each of these is an engine

@@ -8,7 +8,7 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/grant"
-	"github.com/evergrant/evergrant/manager"
+	"github.com/evergrant/evergrant/internal/manager"
 )
 
 // happen makes one thing happen.

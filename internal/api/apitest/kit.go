@@ -22,6 +22,7 @@ import (
 	"github.com/evergrant/evergrant/internal/connect"
 	"github.com/evergrant/evergrant/internal/event"
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/oracle"
 	"github.com/evergrant/evergrant/internal/proxy"
@@ -32,7 +33,6 @@ import (
 	"github.com/evergrant/evergrant/internal/store/sqlite"
 	"github.com/evergrant/evergrant/internal/telemetry"
 	"github.com/evergrant/evergrant/internal/webhook"
-	"github.com/evergrant/evergrant/manager"
 	"github.com/evergrant/evergrant/provider"
 )
 

@@ -15,9 +15,9 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/oracle"
 	"github.com/evergrant/evergrant/internal/secret"
-	"github.com/evergrant/evergrant/manager"
 )
 
 // BenchmarkToken is a token read in process: what an embedding program pays.

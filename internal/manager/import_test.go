@@ -11,10 +11,10 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/oracle"
 	"github.com/evergrant/evergrant/internal/secret"
 	"github.com/evergrant/evergrant/internal/store"
-	"github.com/evergrant/evergrant/manager"
 )
 
 // TestAnImportMakesWhatCreateMakes creates one connection and imports its twin.

@@ -13,6 +13,7 @@ import (
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/event"
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/memnet"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/oracle"
@@ -23,7 +24,6 @@ import (
 	"github.com/evergrant/evergrant/internal/store/mirror"
 	"github.com/evergrant/evergrant/internal/store/sqlite"
 	"github.com/evergrant/evergrant/internal/telemetry"
-	"github.com/evergrant/evergrant/manager"
 	"github.com/evergrant/evergrant/provider"
 )
 

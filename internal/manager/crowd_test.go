@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/oracle"
-	"github.com/evergrant/evergrant/manager"
 )
 
 // TestEveryoneWhoRejectsATokenTogetherGetsItsSuccessor repeats what a race needs

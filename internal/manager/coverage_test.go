@@ -11,9 +11,9 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/secret"
 	"github.com/evergrant/evergrant/internal/store"
-	"github.com/evergrant/evergrant/manager"
 )
 
 func at(location string) evergrant.TokenOptions { return evergrant.TokenOptions{Location: location} }

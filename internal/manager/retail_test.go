@@ -11,9 +11,9 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/oracle"
 	"github.com/evergrant/evergrant/internal/secret"
-	"github.com/evergrant/evergrant/manager"
 	"github.com/evergrant/evergrant/provider"
 	"github.com/evergrant/evergrant/provider/lightspeed"
 )

@@ -1,7 +1,6 @@
 // Package manager is the engine assembled: it hands out tokens from a cache in
 // front of the store, renews them through the refresh engine, and manages
-// connections. evergrant serve puts an HTTP API before it; a Go program can
-// embed it instead.
+// connections. The API, the pages and the dashboard are edges of it.
 package manager
 
 import (

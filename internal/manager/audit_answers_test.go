@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/oracle"
 	"github.com/evergrant/evergrant/internal/secret"
-	"github.com/evergrant/evergrant/manager"
 	"github.com/evergrant/evergrant/provider"
 )
 
