@@ -1,5 +1,5 @@
 // Package access says who may do what: API keys, their scopes and the apps and
-// businesses they are limited to. It is pure.
+// businesses they are limited to; people, and their roles in the dashboard. It is pure.
 package access
 
 import (
