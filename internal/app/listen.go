@@ -23,13 +23,13 @@ func (a *App) listen() (err error) {
 			return err
 		}
 	}
-	a.onStop("public listener", func(context.Context) error { return closeListener(a.public) })
+	a.undo.Add("public listener", func(context.Context) error { return closeListener(a.public) })
 	if a.private == nil {
 		if a.private, err = Listen(a.o.Config.Server.PrivateListen, "server.private_listen"); err != nil {
 			return err
 		}
 	}
-	a.onStop("private listener", func(context.Context) error { return closeListener(a.private) })
+	a.undo.Add("private listener", func(context.Context) error { return closeListener(a.private) })
 	return nil
 }
 
@@ -124,18 +124,4 @@ func inUse(path string) bool {
 	}
 	_ = c.Close()
 	return true
-}
-
-// makeFolder makes the folder a file of ours lies in.
-func makeFolder(folder, key string) error {
-	err := os.MkdirAll(folder, 0o700)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("folder %s cannot be made by this user; make it or set %s", folder, key)
-	case errors.Is(err, unix.ENOSPC):
-		return fmt.Errorf("folder %s cannot be made: the disk is full; free space or set %s", folder, key)
-	}
-	return fmt.Errorf("folder %s cannot be made: %w; set %s", folder, err, key)
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,10 +32,10 @@ type server struct {
 	http *http.Server
 }
 
-func newServer(name string, l net.Listener, h http.Handler, news context.Context, log *slog.Logger) *server {
+func newServer(name string, l net.Listener, h http.Handler, log *slog.Logger) *server {
 	log = log.With("listener", name)
 	return &server{name: name, l: l, http: &http.Server{
-		Handler:           recovered(untilDrained(h, news), log),
+		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -74,37 +73,4 @@ func shutdown(ctx context.Context, servers []*server) error {
 		})
 	}
 	return g.Wait()
-}
-
-// untilDrained ends a request that only waits for news when the server stops;
-// every other request is let finish.
-func untilDrained(h http.Handler, news context.Context) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet && r.URL.Query().Has("wait") {
-			ctx, cancel := context.WithCancel(r.Context())
-			defer cancel()
-			defer context.AfterFunc(news, cancel)()
-			r = r.WithContext(ctx)
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-// recovered turns a panic into a 500 that tells the client nothing and the log
-// everything.
-func recovered(h http.Handler, log *slog.Logger) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			v := recover()
-			if v == nil {
-				return
-			}
-			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(v) // how a handler asks for the connection to be cut
-			}
-			log.Error("a request panicked", "method", r.Method, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-			http.Error(w, "Something went wrong here. The log says what.", http.StatusInternalServerError)
-		}()
-		h.ServeHTTP(w, r)
-	})
 }

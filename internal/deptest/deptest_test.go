@@ -104,6 +104,7 @@ func TestLayers(t *testing.T) {
 			"internal/store", "internal/telemetry", "internal/webhook", "provider"}, edge},
 		"internal/config": {[]string{"internal/access", "internal/connect", "internal/grant", "internal/oauth", "internal/proxy", "internal/seal",
 			"internal/secret", "internal/webhook", "provider", "provider/builtin"}, "a configuration is read, not run"},
+		"internal/app":          {[]string{"internal/config", "internal/core"}, "the server has listeners and a process; the rest is the core, which programs embed too"},
 		"internal/agent":        {[]string{".", "internal/config", "internal/grant"}, "the agent is a client: it knows tokens and no server"},
 		"internal/store/mirror": {[]string{"internal/grant", "internal/store"}, store},
 		"internal/store/sqlite": {[]string{"internal/access", "internal/fault", "internal/grant", "internal/store",
@@ -122,7 +123,7 @@ func TestLayers(t *testing.T) {
 		"sandbox":                {nil, "the sandbox judges the engine, so it shares no code with it"},
 	}
 	// Test helpers and the programs that wire everything; see the other tests.
-	free := []string{"internal/app", "internal/cli", "cmd/evergrant"}
+	free := []string{"internal/core", "internal/cli", "cmd/evergrant"}
 
 	held := func(path string, p pkg) {
 		rel, ok := ours(path)

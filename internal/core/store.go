@@ -1,9 +1,15 @@
-package app
+package core
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/evergrant/evergrant/internal/event"
 	"github.com/evergrant/evergrant/internal/grant"
@@ -42,4 +48,18 @@ func openStore(ctx context.Context, o Options, hub *event.Hub) (_ store.Store, f
 		},
 	})
 	return s, follower.Store, err
+}
+
+// makeFolder makes the folder a file of ours lies in.
+func makeFolder(folder, key string) error {
+	err := os.MkdirAll(folder, 0o700)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("folder %s cannot be made by this user; make it or set %s", folder, key)
+	case errors.Is(err, unix.ENOSPC):
+		return fmt.Errorf("folder %s cannot be made: the disk is full; free space or set %s", folder, key)
+	}
+	return fmt.Errorf("folder %s cannot be made: %w; set %s", folder, err, key)
 }
