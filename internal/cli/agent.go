@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/evergrant/evergrant/internal/agent"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type agentCmd struct {
@@ -33,7 +34,7 @@ func (c *agentCmd) Run(s *session) error {
 		}
 	}}
 	if !c.Once {
-		s.say("Keeping %s up to date; Ctrl-C ends it.", counted(len(conf.Sinks), "file", "files"))
+		s.say("Keeping %s up to date; Ctrl-C ends it.", words.Counted(len(conf.Sinks), "file", "files"))
 		agent.Run(s.ctx, o)
 		return nil
 	}
@@ -97,10 +98,10 @@ func (s *session) tellSink(r *remote, report agent.Report) int {
 	case s.root.JSON:
 		lost = s.printLine(line)
 	case err != nil:
-		s.say("%s: %s", printable(line.Path), printable(line.Error))
+		s.say("%s: %s", words.Printable(line.Path), words.Printable(line.Error))
 	default:
-		_, lost = fmt.Fprintf(s.stdout, "%s  %s  token:%s of %s, good until %s\n", printable(line.Path), line.State,
-			printable(line.Fingerprint), printable(line.Ref), moment(line.ExpiresAt))
+		_, lost = fmt.Fprintf(s.stdout, "%s  %s  token:%s of %s, good until %s\n", words.Printable(line.Path), line.State,
+			words.Printable(line.Fingerprint), words.Printable(line.Ref), moment(line.ExpiresAt))
 	}
 	if lost != nil && code == exitDone {
 		code = exitFailed

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type appCmd struct {
@@ -83,7 +84,7 @@ func (s *session) printApp(a client.App) error {
 		if row[1] == "" {
 			continue
 		}
-		if _, err := fmt.Fprintf(s.stdout, "%-9s %s\n", row[0], printable(row[1])); err != nil {
+		if _, err := fmt.Fprintf(s.stdout, "%-9s %s\n", row[0], words.Printable(row[1])); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/why"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type connectionCmd struct {
@@ -87,7 +89,7 @@ func (c *connectionShowCmd) Run(s *session) error {
 		if row[1] == "" || row[1] == "-" {
 			continue
 		}
-		if _, err := fmt.Fprintf(s.stdout, "%-9s %s\n", row[0], printable(row[1])); err != nil {
+		if _, err := fmt.Fprintf(s.stdout, "%-9s %s\n", row[0], words.Printable(row[1])); err != nil {
 			return err
 		}
 	}
@@ -125,7 +127,7 @@ func (c *connectionRefreshCmd) Run(s *session) error {
 			line = fmt.Sprintf("not refreshed (%s)", g.Reason)
 		}
 		if !s.root.JSON {
-			if _, err := fmt.Fprintf(s.stdout, "%s  %s\n", printable(g.ID), printable(line)); err != nil {
+			if _, err := fmt.Fprintf(s.stdout, "%s  %s\n", words.Printable(g.ID), words.Printable(line)); err != nil {
 				return err
 			}
 		}
@@ -160,7 +162,7 @@ func (c *connectionDisconnectCmd) Run(s *session) error {
 		return r.failedRef(c.Ref, err)
 	}
 	if !c.Yes {
-		s.say("This ends %s: its tokens are revoked where the provider can do it, and only its merchant can connect it again.", printable(title(conn)))
+		s.say("This ends %s: its tokens are revoked where the provider can do it, and only its merchant can connect it again.", words.Printable(why.Title(conn)))
 		if err := s.confirm(conn.Key); err != nil {
 			return err
 		}
@@ -172,16 +174,8 @@ func (c *connectionDisconnectCmd) Run(s *session) error {
 	if s.root.JSON {
 		return s.printJSON(r.answers.last)
 	}
-	s.say("%s is %s. To connect it again: evergrant link create %s", printable(title(after)), after.State, after.Ref)
+	s.say("%s is %s. To connect it again: evergrant link create %s", words.Printable(why.Title(after)), after.State, after.Ref)
 	return nil
-}
-
-// title is how a connection is called in a sentence.
-func title(c client.Connection) string {
-	if c.Name == "" {
-		return c.Ref
-	}
-	return c.Name + " (" + c.Ref + ")"
 }
 
 // confirm has a person type a word before something that cannot be undone.
@@ -189,7 +183,7 @@ func (s *session) confirm(word string) error {
 	if f, ok := s.stdin.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
 		return usage("nobody is here to be asked; add --yes if this is meant")
 	}
-	fmt.Fprintf(s.stderr, "Type %s to go on: ", printable(word))
+	fmt.Fprintf(s.stderr, "Type %s to go on: ", words.Printable(word))
 	line, err := bufio.NewReader(s.stdin).ReadString('\n')
 	if err != nil || strings.TrimSpace(line) != word {
 		return usage("not confirmed; nothing was changed")

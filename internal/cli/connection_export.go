@@ -5,6 +5,7 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type connectionExportCmd struct {
@@ -46,7 +47,7 @@ func (c *connectionExportCmd) Run(s *session) error {
 		n++
 	}
 	if !s.root.JSON {
-		s.say("%s; no tokens, which stay in the database.", counted(n, "connection", "connections"))
+		s.say("%s; no tokens, which stay in the database.", words.Counted(n, "connection", "connections"))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type connectionLocationsCmd struct {
@@ -59,7 +60,7 @@ func (c *connectionLocationsCmd) Run(s *session) error {
 		if !slices.Contains(cover.Uncovered, l.ID) || len(l.RestorableBy) == 0 {
 			continue
 		}
-		s.say("  %s", printable(restoring(l)))
+		s.say("  %s", words.Printable(restoring(l)))
 	}
 	s.say("To have somebody who sees them log in: evergrant link create %s --add-grant --location %s", c.Ref, strings.Join(cover.Uncovered, " --location "))
 	return nil
@@ -89,10 +90,10 @@ func uncoveredNames(c client.Coverage) []string {
 			continue
 		}
 		if l.Name == "" {
-			names = append(names, printable(l.ID))
+			names = append(names, words.Printable(l.ID))
 			continue
 		}
-		names = append(names, printable(l.Name)+" ("+printable(l.ID)+")")
+		names = append(names, words.Printable(l.Name)+" ("+words.Printable(l.ID)+")")
 	}
 	return names
 }

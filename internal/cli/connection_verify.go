@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type connectionVerifyCmd struct {
@@ -38,7 +39,7 @@ func (c *connectionVerifyCmd) Run(s *session) error {
 	}
 	switch {
 	case count["refused"] > 0:
-		return fmt.Errorf("%s: the provider refuses %s; next: evergrant connection refresh %s", c.Ref, counted(count["refused"], "token", "tokens"), c.Ref)
+		return fmt.Errorf("%s: the provider refuses %s; next: evergrant connection refresh %s", c.Ref, words.Counted(count["refused"], "token", "tokens"), c.Ref)
 	case count["unavailable"] > 0:
 		return &failure{code: exitTemporary, err: fmt.Errorf("%s: the provider gave no usable answer; next: evergrant why %s", c.Ref, c.Ref)}
 	case count["unchecked"] > 0 && !s.root.JSON:

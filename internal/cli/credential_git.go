@@ -10,6 +10,7 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/secret"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 // git answers git. The connection may be git's username, as in
@@ -79,10 +80,10 @@ func (c *credentialCmd) mayGo(ask gitAsk, baseURL string) error {
 	}
 	if !slices.ContainsFunc(allowed, func(h string) bool { return strings.EqualFold(h, ask.host) }) {
 		return &failure{code: exitNotAllowed, err: fmt.Errorf("the token is for %s, and git asks for %s; --host names another host it may go to",
-			printable(strings.Join(allowed, " and ")), printable(ask.host))}
+			words.Printable(strings.Join(allowed, " and ")), words.Printable(ask.host))}
 	}
 	if ask.protocol != "https" && !(ask.protocol == "http" && loopback(ask.host)) {
-		return &failure{code: exitNotAllowed, err: fmt.Errorf("git would send the token over %s; use https", printable(ask.protocol))}
+		return &failure{code: exitNotAllowed, err: fmt.Errorf("git would send the token over %s; use https", words.Printable(ask.protocol))}
 	}
 	return nil
 }

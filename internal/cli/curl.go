@@ -10,6 +10,7 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type curlCmd struct {
@@ -55,7 +56,7 @@ func (c *curlCmd) Run(s *session) error {
 		return &failure{code: exitTemporary, err: fmt.Errorf("%s: the answer broke off: %w", c.Ref, err)}
 	}
 	if res.StatusCode >= http.StatusBadRequest {
-		return &failure{code: statusExit(res.StatusCode), err: fmt.Errorf("%s: the provider answered %s", c.Ref, printable(res.Status))}
+		return &failure{code: statusExit(res.StatusCode), err: fmt.Errorf("%s: the provider answered %s", c.Ref, words.Printable(res.Status))}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/evergrant/evergrant/internal/config"
 	"github.com/evergrant/evergrant/internal/store/audit"
 	"github.com/evergrant/evergrant/internal/store/whole"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type dbCheckCmd struct{}
@@ -55,7 +56,7 @@ func (c *dbCheckCmd) Run(s *session) error {
 			if s.root.JSON {
 				return nil
 			}
-			_, err := fmt.Fprintf(s.stdout, "%s: %s\n", printable(f.Subject), printable(f.What))
+			_, err := fmt.Fprintf(s.stdout, "%s: %s\n", words.Printable(f.Subject), words.Printable(f.What))
 			return err
 		},
 		Progress: func(read whole.Counts) {

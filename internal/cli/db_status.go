@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/evergrant/evergrant/internal/store/whole"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type dbStatusCmd struct{}
@@ -30,7 +31,7 @@ func (c *dbStatusCmd) Run(s *session) error {
 		return s.printValue(st)
 	}
 	for _, row := range statusRows(st) {
-		if _, err := fmt.Fprintf(s.stdout, "%-11s %s\n", row[0], printable(row[1])); err != nil {
+		if _, err := fmt.Fprintf(s.stdout, "%-11s %s\n", row[0], words.Printable(row[1])); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/evergrant/evergrant/internal/config"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 // exitDoctor is the exit code of a doctor that found errors.
@@ -42,9 +43,9 @@ func (d *doctor) tell(status, name, next, format string, args ...any) {
 	if d.s.root.JSON || d.err != nil {
 		return
 	}
-	line := fmt.Sprintf("%-5s  %-14s %s", c.Status, c.Name, printable(c.Text))
+	line := fmt.Sprintf("%-5s  %-14s %s", c.Status, c.Name, words.Printable(c.Text))
 	if c.Next != "" {
-		line += "; next: " + printable(c.Next)
+		line += "; next: " + words.Printable(c.Next)
 	}
 	_, d.err = fmt.Fprintln(d.s.stdout, line)
 }
@@ -106,7 +107,7 @@ func (d *doctor) end() error {
 			return err
 		}
 	default:
-		d.s.say("%s, %s, %d in order.", counted(count[checkError], "error", "errors"), counted(count[checkWarn], "warning", "warnings"), count[checkOK])
+		d.s.say("%s, %s, %d in order.", words.Counted(count[checkError], "error", "errors"), words.Counted(count[checkWarn], "warning", "warnings"), count[checkOK])
 	}
 	if count[checkError] > 0 {
 		return exit(exitDoctor)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/evergrant/evergrant/internal/config"
 	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/words"
 	"github.com/evergrant/evergrant/provider"
 )
 
@@ -100,9 +101,9 @@ func (d *doctor) endpoint(name string, to *http.Client, origin string) {
 	skew := ours.Sub(theirs.Add(500 * time.Millisecond)).Abs()
 	switch {
 	case skew > skewError:
-		d.fail("clock", "set this machine's clock, and keep it by NTP", "it differs by %s from that of %s", span(skew), origin)
+		d.fail("clock", "set this machine's clock, and keep it by NTP", "it differs by %s from that of %s", words.Span(skew), origin)
 	case skew > skewWarn:
-		d.warn("clock", "keep this machine's clock by NTP", "it differs by %s from that of %s", span(skew), origin)
+		d.warn("clock", "keep this machine's clock by NTP", "it differs by %s from that of %s", words.Span(skew), origin)
 	default:
 		d.ok("clock", "it agrees with that of %s", origin)
 	}

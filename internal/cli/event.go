@@ -11,6 +11,7 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type eventCmd struct {
@@ -122,8 +123,8 @@ func (s *session) printEvent(e client.Event, raw json.RawMessage) error {
 		_, err := fmt.Fprintf(s.stdout, "%s\n", raw)
 		return err
 	}
-	_, err := fmt.Fprintf(s.stdout, "%s  %-34s %-28s %s  %s\n", moment(e.Time), printable(e.Type), printable(e.Ref),
-		printable(e.Reason), printable(facts(e.Data)))
+	_, err := fmt.Fprintf(s.stdout, "%s  %-34s %-28s %s  %s\n", moment(e.Time), words.Printable(e.Type), words.Printable(e.Ref),
+		words.Printable(e.Reason), words.Printable(facts(e.Data)))
 	return err
 }
 

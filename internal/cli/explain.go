@@ -38,21 +38,21 @@ func (c *explainCmd) Run(s *session) error {
 	code = strings.ReplaceAll(code, "-", "_")
 	e, ok := words.Of(code)
 	if !ok {
-		return &failure{code: exitNotFound, err: fmt.Errorf("there is no code %s%s; next: evergrant explain", printable(c.Code), meant(code))}
+		return &failure{code: exitNotFound, err: fmt.Errorf("there is no code %s%s; next: evergrant explain", words.Printable(c.Code), meant(code))}
 	}
 	if s.root.JSON {
 		return s.printValue(explained(e))
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s (%s)\n", e.Code, kindsOf(e))
-	hang(&b, "  ", e.Means, "")
+	words.Hang(&b, "  ", e.Means, "")
 	rows := [][2]string{{"problem", e.Title}, {"probably", e.Cause}, {"act by", e.ActBy}, {"next", e.Next}}
 	if e.Is != "" {
 		rows = slices.Insert(rows, 0, [2]string{"why says", "It " + e.Is})
 	}
 	for _, row := range rows {
 		if row[1] != "" {
-			hang(&b, fmt.Sprintf("  %-9s ", row[0]), row[1], "")
+			words.Hang(&b, fmt.Sprintf("  %-9s ", row[0]), row[1], "")
 		}
 	}
 	_, err := fmt.Fprint(s.stdout, b.String())

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type connectionImportCmd struct {
@@ -43,7 +44,7 @@ func (c *connectionImportCmd) Run(s *session) error {
 			return json.NewEncoder(s.stdout).Encode(a)
 		}
 		if a.Status == "failed" {
-			_, err := fmt.Fprintf(s.stdout, "line %d  %s  %s\n", a.Line, printable(a.Ref), printable(a.Error))
+			_, err := fmt.Fprintf(s.stdout, "line %d  %s  %s\n", a.Line, words.Printable(a.Ref), words.Printable(a.Error))
 			return err
 		}
 		return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type keyCmd struct {
@@ -44,7 +45,7 @@ func (c *keyCreateCmd) Run(s *session) error {
 	if s.root.JSON {
 		return s.printJSON(r.answers.last)
 	}
-	s.say("API key %s for %s with %s:", k.ID, printable(k.Name), strings.Join(k.Scopes, ", "))
+	s.say("API key %s for %s with %s:", k.ID, words.Printable(k.Name), strings.Join(k.Scopes, ", "))
 	if _, err := fmt.Fprintln(s.stdout, k.Key); err != nil {
 		return err
 	}

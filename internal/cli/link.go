@@ -7,6 +7,7 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type linkCmd struct {
@@ -113,6 +114,6 @@ func (s *session) oneLink(id string, call func(*client.Client, context.Context, 
 	if l.Problem != "" {
 		state += " (" + l.Problem + ")"
 	}
-	_, err = fmt.Fprintf(s.stdout, "%s  %s  %s  %s\n", printable(l.ID), printable(l.Ref), l.Purpose, printable(state))
+	_, err = fmt.Fprintf(s.stdout, "%s  %s  %s  %s\n", words.Printable(l.ID), words.Printable(l.Ref), l.Purpose, words.Printable(state))
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/evergrant/evergrant/client"
 	"github.com/evergrant/evergrant/internal/secret"
 	"github.com/evergrant/evergrant/internal/webhook"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type listenCmd struct {
@@ -127,6 +128,6 @@ func (s *session) printForwarded(e client.Event, status string, err error) error
 	if failed != "" {
 		status = "not delivered: " + failed
 	}
-	_, err = fmt.Fprintf(s.stdout, "%s  %-34s %-28s %s\n", moment(e.Time), printable(e.Type), printable(e.Ref), printable(status))
+	_, err = fmt.Fprintf(s.stdout, "%s  %-34s %-28s %s\n", moment(e.Time), words.Printable(e.Type), words.Printable(e.Ref), words.Printable(status))
 	return err
 }

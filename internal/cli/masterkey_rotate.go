@@ -11,6 +11,7 @@ import (
 	"github.com/evergrant/evergrant/internal/store"
 	"github.com/evergrant/evergrant/internal/store/postgres"
 	"github.com/evergrant/evergrant/internal/store/sqlite"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type masterKeyStatusCmd struct{}
@@ -31,13 +32,13 @@ func (c *masterKeyStatusCmd) Run(s *session) error {
 	}
 	if s.root.JSON {
 		err = s.printValue(st)
-	} else if _, err = fmt.Fprintf(s.stdout, "sealed with  %s\n", printable(st.Sealing)); err == nil {
+	} else if _, err = fmt.Fprintf(s.stdout, "sealed with  %s\n", words.Printable(st.Sealing)); err == nil {
 		for i, id := range st.Listed {
 			note := "opens what it sealed"
 			if i == 0 {
 				note = "seals"
 			}
-			if _, err = fmt.Fprintf(s.stdout, "listed       %s, %s\n", printable(id), note); err != nil {
+			if _, err = fmt.Fprintf(s.stdout, "listed       %s, %s\n", words.Printable(id), note); err != nil {
 				return err
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/config"
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 // exitCode maps what a server answers to what scripts decide by.
@@ -78,7 +79,7 @@ func nextCommand(e *evergrant.Error, ref, list string) string {
 		}
 		return "evergrant key create --help, for a key that may"
 	case exitTemporary:
-		wait := span(max(e.RetryAfter, time.Second))
+		wait := words.Span(max(e.RetryAfter, time.Second))
 		if _, err := grant.ParseRef(ref); err == nil {
 			return "evergrant why " + ref + ", or the same again in " + wait
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/evergrant/evergrant"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type tokenCmd struct {
@@ -38,7 +39,7 @@ func (c *tokenCmd) Run(s *session) error {
 	}
 	if json.Unmarshal(r.answers.last, &more) == nil {
 		for _, w := range more.Warnings {
-			s.say("warning: %s", printable(w))
+			s.say("warning: %s", words.Printable(w))
 		}
 	}
 	switch {

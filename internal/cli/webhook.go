@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 type webhookCmd struct {
@@ -57,7 +58,7 @@ func (c *webhookAddCmd) Run(s *session) error {
 	if s.root.JSON {
 		return s.printJSON(r.answers.last)
 	}
-	s.say("Webhook %s delivers to %s, signed with this secret, which is told this once:", w.ID, printable(w.URL))
+	s.say("Webhook %s delivers to %s, signed with this secret, which is told this once:", w.ID, words.Printable(w.URL))
 	if _, err := fmt.Fprintln(s.stdout, w.SigningSecret); err != nil {
 		return err
 	}
@@ -82,10 +83,10 @@ func (c *webhookTestCmd) Run(s *session) error {
 	if s.root.JSON {
 		err = s.printJSON(r.answers.last)
 	} else {
-		_, err = fmt.Fprintf(s.stdout, "%s  %s  status %d in %.0f ms\n", printable(d.Webhook), printable(d.Type), d.Status, d.DurationMS)
+		_, err = fmt.Fprintf(s.stdout, "%s  %s  status %d in %.0f ms\n", words.Printable(d.Webhook), words.Printable(d.Type), d.Status, d.DurationMS)
 	}
 	if err == nil && !d.Delivered {
-		return fmt.Errorf("webhook %s: the test was not taken: %s", c.ID, printable(d.Error))
+		return fmt.Errorf("webhook %s: the test was not taken: %s", c.ID, words.Printable(d.Error))
 	}
 	return err
 }

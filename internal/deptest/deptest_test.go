@@ -105,6 +105,7 @@ func TestLayers(t *testing.T) {
 		"internal/config": {[]string{"internal/access", "internal/connect", "internal/grant", "internal/oauth", "internal/proxy", "internal/seal",
 			"internal/secret", "internal/webhook", "provider", "provider/builtin"}, "a configuration is read, not run"},
 		"internal/app":          {[]string{"internal/config", "internal/core"}, "the server has listeners and a process; the rest is the core, which programs embed too"},
+		"internal/why":          {[]string{".", "client", "internal/words"}, "a story is told from what the API says"},
 		"internal/agent":        {[]string{".", "internal/config", "internal/grant"}, "the agent is a client: it knows tokens and no server"},
 		"internal/store/mirror": {[]string{"internal/grant", "internal/store"}, store},
 		"internal/store/sqlite": {[]string{"internal/access", "internal/fault", "internal/grant", "internal/store",

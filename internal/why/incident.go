@@ -1,10 +1,11 @@
-package cli
+package why
 
 import (
 	"fmt"
 	"time"
 
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 // The reasons of an app's incidents.
@@ -40,8 +41,8 @@ func (t *teller) incidentEnds(reason string, at time.Time) {
 		return
 	}
 	delete(t.incidents, reason)
-	t.rest = append(t.rest, chapter{From: i.from, To: at, What: aboutIncidents,
-		Text: i.was(fmt.Sprintf(" until %s (%s)", t.when.near(at, i.from), span(at.Sub(i.from))))})
+	t.rest = append(t.rest, Chapter{From: i.from, To: at, What: aboutIncidents,
+		Text: i.was(fmt.Sprintf(" until %s (%s)", t.when.near(at, i.from), words.Span(at.Sub(i.from))))})
 }
 
 // proven ends the incidents that a renewal shows to be over. Their own events
@@ -68,7 +69,7 @@ func (t *teller) incidentNow() {
 		if t.app.Reason != "" && t.app.Reason != reason {
 			text = i.was(" for a while")
 		}
-		t.rest = append(t.rest, chapter{From: i.from, To: i.from, What: aboutIncidents, Text: text})
+		t.rest = append(t.rest, Chapter{From: i.from, To: i.from, What: aboutIncidents, Text: text})
 	}
 }
 

@@ -1,39 +1,35 @@
-package cli
+package why
 
 import (
 	"fmt"
 	"strings"
 
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 // The measures of a story on a terminal.
 const (
-	storyWidth = 100
 	titleWidth = 190
 	storyLines = 12 // chapters told of each grant, the newest
 )
 
-// text is the story for a person: how the connection is, what happened, and the
+// Text is the story for a person: how the connection is, what happened, and the
 // next step.
-func (a account) text() string {
+func (a Account) Text() string {
 	var b strings.Builder
 	t := a.replay()
-	proofs := map[string][]try{}
-	for id, tl := range t.tales {
-		proofs[id] = tl.proof
-	}
-	for _, line := range fold(strings.Fields(printable(title(a.conn)+" "+verdict(a.conn))), titleWidth) {
+	for _, line := range words.Fold(strings.Fields(words.Printable(Title(a.conn)+" "+verdict(a.conn))), titleWidth) {
 		b.WriteString(line + "\n")
 	}
 	named := ""
-	for _, f := range a.facts(proofs) {
-		name := f.name
+	for _, f := range a.facts(t.proofs()) {
+		name := f.Name
 		if name == named {
 			name = ""
 		}
-		named = f.name
-		hang(&b, fmt.Sprintf("  %-9s ", name), f.text, f.tail)
+		named = f.Name
+		words.Hang(&b, fmt.Sprintf("  %-9s ", name), f.Text, f.Tail)
 	}
 	head := b.Len()
 	for _, s := range t.sections() {
@@ -42,27 +38,14 @@ func (a account) text() string {
 	if b.Len() > head {
 		b.WriteByte('\n')
 	}
-	b.WriteString("Next: " + printable(nextStep(a.conn)) + "\n")
+	b.WriteString("Next: " + words.Printable(nextStep(a.conn)) + "\n")
 	return b.String()
-}
-
-// hang writes a text after what is in front of its first line; further lines
-// begin below the text. The tail is not broken.
-func hang(b *strings.Builder, front, text, tail string) {
-	words := strings.Fields(printable(text))
-	if tail != "" {
-		words = append(words, printable(tail))
-	}
-	for _, line := range fold(words, storyWidth-len(front)) {
-		b.WriteString(front + line + "\n")
-		front = strings.Repeat(" ", len(front))
-	}
 }
 
 // section is a part of the story under a title.
 type section struct {
 	title, tail string
-	story       []chapter
+	story       []Chapter
 }
 
 // sections divides the story: with several grants each has its own, and what is
@@ -83,7 +66,7 @@ func (t *teller) sections() []section {
 }
 
 // about is the section about a grant.
-func (t *teller) about(g client.Grant, story []chapter) section {
+func (t *teller) about(g client.Grant, story []Chapter) section {
 	s := section{title: "What happened to " + approval(g), tail: grantID(g), story: story}
 	if !g.ConsentAt.IsZero() {
 		s.title += " of " + t.when.full(g.ConsentAt)
@@ -92,19 +75,19 @@ func (t *teller) about(g client.Grant, story []chapter) section {
 }
 
 // write writes the newest chapters, day by day.
-func (s section) write(b *strings.Builder, a account) {
+func (s section) write(b *strings.Builder, a Account) {
 	if len(s.story) == 0 {
 		return
 	}
 	b.WriteByte('\n')
-	hang(b, "", s.title, s.tail)
+	words.Hang(b, "", s.title, s.tail)
 	told := s.story
 	if n := len(told) - storyLines; n > 0 {
-		hang(b, "  ", earlier(told[:n], a.when), "")
+		words.Hang(b, "  ", earlier(told[:n], a.when), "")
 		told = told[n:]
 	}
 	if a.cut {
-		hang(b, "  ", "The log goes back further: evergrant event list --ref "+a.conn.Ref, "")
+		words.Hang(b, "  ", "The log goes back further: evergrant event list --ref "+a.conn.Ref, "")
 	}
 	day := ""
 	for _, c := range told {
@@ -116,12 +99,12 @@ func (s section) write(b *strings.Builder, a account) {
 		if c.What == aboutRenewals {
 			tail = "" // nobody asks for it
 		}
-		hang(b, "    "+a.when.time(c.From)+"  ", c.Text, tail)
+		words.Hang(b, "    "+a.when.time(c.From)+"  ", c.Text, tail)
 	}
 }
 
 // earlier sums up what is not told in full.
-func earlier(story []chapter, when calendar) string {
+func earlier(story []Chapter, when calendar) string {
 	kinds := []struct {
 		what      string
 		one, many string
@@ -150,11 +133,11 @@ func earlier(story []chapter, when calendar) string {
 			}
 		}
 		if rest -= chapters; n > 0 {
-			parts = append(parts, counted(n, k.one, k.many))
+			parts = append(parts, words.Counted(n, k.one, k.many))
 		}
 	}
 	if rest > 0 {
-		parts = append(parts, counted(rest, "other thing", "other things"))
+		parts = append(parts, words.Counted(rest, "other thing", "other things"))
 	}
 	last := story[0].To
 	for _, c := range story {

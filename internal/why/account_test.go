@@ -1,4 +1,4 @@
-package cli
+package why
 
 import (
 	"encoding/json"
@@ -36,17 +36,15 @@ func TestAnAccountReadsALongLogInPart(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(map[string]any{"data": []client.Event{e(2 * pages), e(2*pages + 1)}, "next_cursor": strconv.Itoa(pages)})
 	}))
 	defer server.Close()
-	s := &session{ctx: t.Context(), root: &root{}, lookupEnv: func(string) (string, bool) { return "", false }}
-	r, err := s.remoteAt(server.URL)
+	r, err := client.New(client.Config{URL: server.URL, Key: "evg_test"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := s.account(r, conn)
-	if pages != whyPages || !a.cut || len(a.events) != 2*whyPages {
+	a := Read(t.Context(), r, conn, viewer.zone)
+	if pages != mostPages || !a.cut || len(a.events) != 2*mostPages {
 		t.Errorf("%d pages, %d events, cut: %v", pages, len(a.events), a.cut)
 	}
-	a.when = viewer
-	if text := a.text(); !strings.Contains(text, "The log goes back further: evergrant event list --ref cafe_nord@k-series") ||
+	if text := a.Text(); !strings.Contains(text, "The log goes back further: evergrant event list --ref cafe_nord@k-series") ||
 		!strings.Contains(text, "Renewed 10 times without trouble, the last time at 13:58:00.") {
 		t.Error(text)
 	}

@@ -1,4 +1,4 @@
-package cli
+package why
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 // cause is why a renewal brought nothing.
@@ -106,8 +107,8 @@ func (r run) proof() []try {
 
 // chapters tells of the run: a chapter for each cause in turn, but a lost answer
 // and what asking again brought in one.
-func (r run) chapters(when calendar) []chapter {
-	var out []chapter
+func (r run) chapters(when calendar) []Chapter {
+	var out []Chapter
 	for i := 0; i < len(r); {
 		n := 1
 		for i+n < len(r) && r[i+n].cause == r[i].cause {
@@ -124,7 +125,7 @@ func (r run) chapters(when calendar) []chapter {
 			}
 			continue
 		}
-		out = append(out, chapter{From: part[0].from, To: part.last().at, What: part.what(), Text: part.text(when, before),
+		out = append(out, Chapter{From: part[0].from, To: part.last().at, What: part.what(), Text: part.text(when, before),
 			Tries: n, Attempt: part.last().id})
 	}
 	return out
@@ -198,7 +199,7 @@ func (r run) lasting(when calendar) string {
 	if to.Sub(from) < time.Second {
 		return " within a second"
 	}
-	return fmt.Sprintf(" until %s (%s)", when.near(to, from), span(to.Sub(from)))
+	return fmt.Sprintf(" until %s (%s)", when.near(to, from), words.Span(to.Sub(from)))
 }
 
 // details are the provider's words, or those of our side of the network.
@@ -337,7 +338,7 @@ func (r run) next(when calendar, at, now, about time.Time) string {
 	case at.IsZero():
 		return ""
 	case at.Sub(now) >= time.Second:
-		return fmt.Sprintf("%s at %s (in %s).", what, when.near(at, about), span(at.Sub(now)))
+		return fmt.Sprintf("%s at %s (in %s).", what, when.near(at, about), words.Span(at.Sub(now)))
 	}
 	return what + " now."
 }

@@ -1,10 +1,11 @@
-package cli
+package why
 
 import (
 	"fmt"
 	"time"
 
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 // trip is how far a link has brought its merchant.
@@ -80,7 +81,7 @@ func (tr *trip) text(when calendar) string {
 	}
 	text += "."
 	if tr.more > 0 {
-		text = sentences(text, counted(tr.more, "earlier try ended likewise.", "earlier tries ended likewise."))
+		text = sentences(text, words.Counted(tr.more, "earlier try ended likewise.", "earlier tries ended likewise."))
 	}
 	text = sentences(append([]string{text}, tr.ends...)...)
 	if tr.completed {

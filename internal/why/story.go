@@ -1,4 +1,4 @@
-package cli
+package why
 
 import (
 	"fmt"
@@ -9,9 +9,9 @@ import (
 	"github.com/evergrant/evergrant/client"
 )
 
-// chapter is one line of a story: something that happened once or went on for a
+// Chapter is one line of a story: something that happened once or went on for a
 // while.
-type chapter struct {
+type Chapter struct {
 	Grant   string    `json:"grant,omitempty"` // "" if it is about the connection or its app
 	From    time.Time `json:"from"`
 	To      time.Time `json:"to"`
@@ -41,9 +41,9 @@ const (
 
 // teller replays a connection's log and tells what happened.
 type teller struct {
-	account
+	Account
 	tales map[string]*tale // by grant
-	rest  []chapter        // about the connection and its app
+	rest  []Chapter        // about the connection and its app
 	trips []*trip
 	// incidents are the app's that have not ended yet, by their reason; told says
 	// that the log has some, so that grants need not tell of them.
@@ -51,9 +51,9 @@ type teller struct {
 	told      bool
 }
 
-// replay replays the account's log.
-func (a account) replay() *teller {
-	t := &teller{account: a, tales: map[string]*tale{}, incidents: map[string]*incident{}}
+// replay replays the Account's log.
+func (a Account) replay() *teller {
+	t := &teller{Account: a, tales: map[string]*tale{}, incidents: map[string]*incident{}}
 	for _, g := range a.conn.Grants {
 		t.tale(g.ID)
 	}
@@ -67,8 +67,8 @@ func (a account) replay() *teller {
 	return t
 }
 
-// tell returns the whole story, in the order of time.
-func (a account) tell() []chapter {
+// Story returns the whole story, in the order of time.
+func (a Account) Story() []Chapter {
 	story := a.replay().chapters()
 	for i := range story {
 		story[i].From, story[i].To = story[i].From.UTC(), story[i].To.UTC()
@@ -77,7 +77,7 @@ func (a account) tell() []chapter {
 }
 
 // chapters returns everything that was told, in the order of time.
-func (t *teller) chapters() []chapter {
+func (t *teller) chapters() []Chapter {
 	story := slices.Clone(t.rest)
 	for _, id := range slices.Sorted(maps.Keys(t.tales)) {
 		story = append(story, t.tales[id].chapters...)
@@ -86,8 +86,8 @@ func (t *teller) chapters() []chapter {
 	return story
 }
 
-func inOrder(story []chapter) {
-	slices.SortStableFunc(story, func(a, b chapter) int { return a.From.Compare(b.From) })
+func inOrder(story []Chapter) {
+	slices.SortStableFunc(story, func(a, b Chapter) int { return a.From.Compare(b.From) })
 }
 
 // tale returns the tale of a grant.
@@ -149,14 +149,14 @@ func (t *teller) hear(e client.Event, later []client.Event) {
 
 // add adds a chapter about the connection.
 func (t *teller) add(at time.Time, what, text string) {
-	t.rest = append(t.rest, chapter{From: at, To: at, What: what, Text: text})
+	t.rest = append(t.rest, Chapter{From: at, To: at, What: what, Text: text})
 }
 
 // end tells what is open now.
 func (t *teller) end() {
 	for _, tr := range t.trips {
 		if text := tr.text(t.when); text != "" {
-			t.rest = append(t.rest, chapter{From: tr.from, To: tr.to, What: aboutLink, Text: text})
+			t.rest = append(t.rest, Chapter{From: tr.from, To: tr.to, What: aboutLink, Text: text})
 		}
 	}
 	t.incidentNow()

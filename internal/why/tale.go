@@ -1,4 +1,4 @@
-package cli
+package why
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 type tale struct {
 	t        *teller
 	grant    string
-	chapters []chapter
+	chapters []Chapter
 
 	good renewals // since the last chapter
 	seq  int64    // of the newest renewal, -1 if it is not known
@@ -28,7 +28,7 @@ type renewals struct {
 }
 
 // add adds a chapter about the grant.
-func (tl *tale) add(c chapter) {
+func (tl *tale) add(c Chapter) {
 	c.Grant = tl.grant
 	if c.To.Before(c.From) {
 		c.To = c.From
@@ -55,7 +55,7 @@ func (tl *tale) issued(e client.Event, who string) {
 	if unsettled {
 		text += " An answer that still came to the try before is kept aside and not used."
 	}
-	tl.add(chapter{From: e.Time, To: e.Time, What: aboutLogin, Text: text})
+	tl.add(Chapter{From: e.Time, To: e.Time, What: aboutLogin, Text: text})
 	tl.proof, tl.seq = nil, 0
 }
 
@@ -72,7 +72,7 @@ func (tl *tale) refreshed(e client.Event) {
 	attempt := ownID(textOf(e.Data, "attempt"))
 	if from, ok := e.Data["recovered"].(string); ok {
 		tl.settle()
-		tl.add(chapter{From: e.Time, To: e.Time, What: aboutRecovery, Text: recovery(from), Attempt: attempt})
+		tl.add(Chapter{From: e.Time, To: e.Time, What: aboutRecovery, Text: recovery(from), Attempt: attempt})
 		return
 	}
 	if len(tl.run) > 0 {
@@ -140,9 +140,9 @@ func (tl *tale) flush() {
 	switch {
 	case g.n == 0:
 	case g.n == 1:
-		tl.add(chapter{From: g.first, To: g.last, What: aboutRenewals, Tries: 1, Attempt: g.attempt, Text: "Renewed."})
+		tl.add(Chapter{From: g.first, To: g.last, What: aboutRenewals, Tries: 1, Attempt: g.attempt, Text: "Renewed."})
 	default:
-		tl.add(chapter{From: g.first, To: g.last, What: aboutRenewals, Tries: int(g.n), Attempt: g.attempt,
+		tl.add(Chapter{From: g.first, To: g.last, What: aboutRenewals, Tries: int(g.n), Attempt: g.attempt,
 			Text: fmt.Sprintf("Renewed %d times without trouble, the last time at %s.", g.n, tl.t.when.near(g.last, g.first))})
 	}
 }
@@ -174,7 +174,7 @@ func (tl *tale) revoked(e client.Event) {
 		}
 		text += "."
 	}
-	tl.add(chapter{From: e.Time, To: e.Time, What: aboutRevoked, Text: text})
+	tl.add(Chapter{From: e.Time, To: e.Time, What: aboutRevoked, Text: text})
 }
 
 // open tells what is not over at the end of the log.
@@ -202,7 +202,7 @@ func (tl *tale) open(g client.Grant) {
 		text += " If none comes, that is settled next."
 	}
 	tl.settle()
-	tl.add(chapter{From: open.OpenedAt, To: open.OpenedAt, What: aboutOpen, Text: text, Tries: 1, Attempt: ownID(open.ID)})
+	tl.add(Chapter{From: open.OpenedAt, To: open.OpenedAt, What: aboutOpen, Text: text, Tries: 1, Attempt: ownID(open.ID)})
 }
 
 // heard reports whether the last thing told is how this attempt went.

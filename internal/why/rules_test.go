@@ -1,4 +1,4 @@
-package cli
+package why
 
 import (
 	"strings"
@@ -94,7 +94,7 @@ func TestAnyLogGivesAStory(t *testing.T) {
 		return e
 	})
 	rapid.Check(t, func(rt *rapid.T) {
-		a := account{when: viewer, now: moment.Draw(rt, "now"), cut: rapid.Bool().Draw(rt, "cut")}
+		a := Account{when: viewer, now: moment.Draw(rt, "now"), cut: rapid.Bool().Draw(rt, "cut")}
 		state := rapid.SampledFrom(states).Draw(rt, "state")
 		a.conn = cafe(state, rapid.SampledFrom(reasons).Draw(rt, "reason"), "10:00:00")
 		a.app = client.App{Reason: rapid.SampledFrom([]string{"", "ok", "app_credentials_rejected", "app_paused"}).Draw(rt, "app")}
@@ -111,8 +111,8 @@ func TestAnyLogGivesAStory(t *testing.T) {
 		a.events = rapid.SliceOfN(event, 0, 40).Draw(rt, "events")
 
 		checkStory(rt, a)
-		text := a.text()
-		for _, c := range a.tell() {
+		text := a.Text()
+		for _, c := range a.Story() {
 			text += c.Text + c.Attempt
 		}
 		if strings.Contains(text, secretText) || strings.Contains(text, secretText[:leastToken]) {
@@ -148,23 +148,6 @@ func FuzzForeign(f *testing.F) {
 		}
 		if again := foreign(got); again != got {
 			t.Errorf("%q becomes %q the second time", got, again)
-		}
-	})
-}
-
-func TestFold(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		words := strings.Fields(rapid.String().Draw(t, "text"))
-		width := rapid.IntRange(1, 30).Draw(t, "width")
-		lines := fold(words, width)
-		for _, line := range lines {
-			if n := utf8.RuneCountInString(line); n == 0 || n > width {
-				t.Errorf("a line of %d at width %d: %q", n, width, line)
-			}
-		}
-		bare := strings.NewReplacer(" ", "")
-		if got, want := bare.Replace(strings.Join(lines, "")), strings.Join(words, ""); got != want {
-			t.Errorf("%q became %q", want, got)
 		}
 	})
 }

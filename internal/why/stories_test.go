@@ -1,4 +1,4 @@
-package cli
+package why
 
 import (
 	"github.com/evergrant/evergrant/client"

@@ -1,4 +1,4 @@
-package cli
+package why
 
 import (
 	"fmt"
@@ -60,20 +60,20 @@ func nextStep(c client.Connection) string {
 	return e.NextFor(c.Ref, c.App)
 }
 
-// fact is something that is true now. Its tail is not to be broken.
-type fact struct{ name, text, tail string }
+// Fact is something that is true now. Its tail is not to be broken.
+type Fact struct{ Name, Text, Tail string }
 
 // facts are what is true now. proofs are what grants were given up for.
-func (a account) facts(proofs map[string][]try) []fact {
-	var facts []fact
+func (a Account) facts(proofs map[string][]try) []Fact {
+	var facts []Fact
 	c := a.conn
 	add := func(name, text string) {
 		if text != "" {
-			facts = append(facts, fact{name: name, text: text})
+			facts = append(facts, Fact{Name: name, Text: text})
 		}
 	}
 	if !c.Since.IsZero() {
-		add("since", fmt.Sprintf("%s (%s), reason %s", a.when.full(c.Since), span(a.now.Sub(c.Since)), c.Reason))
+		add("since", fmt.Sprintf("%s (%s), reason %s", a.when.full(c.Since), words.Span(a.now.Sub(c.Since)), c.Reason))
 	}
 	why := probably(c.Reason)
 	for _, g := range c.Grants {
@@ -82,11 +82,11 @@ func (a account) facts(proofs map[string][]try) []fact {
 		}
 		if live(c.State) {
 			why = probably(g.Reason)
-			facts = append(facts, fact{"ended", fmt.Sprintf("%s on %s (%s), reason %s; what only this approval reached is out of reach",
-				approval(g), a.when.full(g.Since), span(a.now.Sub(g.Since)), g.Reason), grantID(g)})
+			facts = append(facts, Fact{"ended", fmt.Sprintf("%s on %s (%s), reason %s; what only this approval reached is out of reach",
+				approval(g), a.when.full(g.Since), words.Span(a.now.Sub(g.Since)), g.Reason), grantID(g)})
 		}
 		for _, tr := range proofs[g.ID] {
-			facts = append(facts, fact{"evidence", tr.evidence(a.when), tryID(tr.id)})
+			facts = append(facts, Fact{"evidence", tr.evidence(a.when), tryID(tr.id)})
 			if tr.cause == spent {
 				why = "the app lacks the permission to renew, often a scope named offline_access"
 			}

@@ -1,4 +1,4 @@
-package cli
+package why
 
 import (
 	"encoding/json"
@@ -125,12 +125,12 @@ type storyCase struct {
 	want string
 }
 
-func (c storyCase) account() account {
+func (c storyCase) account() Account {
 	now := c.now
 	if now == "" {
 		now = "14:40:00"
 	}
-	a := account{conn: c.conn, app: c.app, link: c.link, now: moment21(now), when: viewer, cut: c.cut}
+	a := Account{conn: c.conn, app: c.app, link: c.link, now: moment21(now), when: viewer, cut: c.cut}
 	if c.log != nil {
 		a.events = c.log.events
 	}
@@ -141,7 +141,7 @@ func TestStories(t *testing.T) {
 	for name, c := range stories() {
 		t.Run(name, func(t *testing.T) {
 			a := c.account()
-			got := a.text()
+			got := a.Text()
 			if diff := cmp.Diff(strings.TrimLeft(c.want, "\n"), got); diff != "" {
 				t.Errorf("-want +got:\n%s\n%s", diff, got)
 			}
@@ -156,10 +156,10 @@ func TestStories(t *testing.T) {
 }
 
 // checkStory checks what is true of every story.
-func checkStory(t rapid.TB, a account) {
+func checkStory(t rapid.TB, a Account) {
 	t.Helper()
-	story := a.tell()
-	if !slices.IsSortedFunc(story, func(x, y chapter) int { return x.From.Compare(y.From) }) {
+	story := a.Story()
+	if !slices.IsSortedFunc(story, func(x, y Chapter) int { return x.From.Compare(y.From) }) {
 		t.Error("the story is not in the order of time")
 	}
 	for _, c := range story {
@@ -167,18 +167,18 @@ func checkStory(t rapid.TB, a account) {
 			t.Errorf("chapter %+v", c)
 		}
 	}
-	text := a.text()
+	text := a.Text()
 	for _, line := range strings.Split(text, "\n") {
 		if n := len([]rune(line)); n >= 200 {
 			t.Errorf("a line has %d columns: %s", n, line)
 		}
 	}
-	raw, err := withStory([]byte("{\"id\":\"x\"}\n"), story)
+	raw, err := json.Marshal(story)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var whole struct{ Story []chapter }
-	if err := json.Unmarshal(raw, &whole); err != nil || len(whole.Story) != len(story) {
+	var again []Chapter
+	if err := json.Unmarshal(raw, &again); err != nil || len(again) != len(story) {
 		t.Errorf("as JSON: %v: %s", err, raw)
 	}
 }

@@ -1,7 +1,6 @@
-package cli
+package why
 
 import (
-	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -47,34 +46,6 @@ func (c calendar) near(t, about time.Time) string {
 		text += " (" + t.Format(offsetForm) + ")"
 	}
 	return text
-}
-
-// fold breaks words into lines of at most width characters, at spaces where
-// there are any.
-func fold(words []string, width int) []string {
-	var lines []string
-	line, length := "", 0
-	for _, word := range words {
-		for n := utf8.RuneCountInString(word); ; n = utf8.RuneCountInString(word) {
-			if length > 0 && length+1+n <= width {
-				line, length = line+" "+word, length+1+n
-				break
-			}
-			if length > 0 {
-				lines, line, length = append(lines, line), "", 0
-			}
-			if n <= width {
-				line, length = word, n
-				break
-			}
-			r := []rune(word)
-			lines, word = append(lines, string(r[:width])), string(r[width:])
-		}
-	}
-	if length > 0 {
-		lines = append(lines, line)
-	}
-	return lines
 }
 
 // Bounds of what is told of a text that others wrote.
@@ -176,12 +147,4 @@ func listed(words []string) string {
 	}
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " and " + words[last]
-}
-
-// counted writes a number of things.
-func counted(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
