@@ -443,6 +443,7 @@ type Store interface {
 	Events
 	Webhooks
 	Keys
+	Logins
 	DataKeys
 	Apps
 	Runs

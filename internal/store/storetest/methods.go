@@ -31,6 +31,7 @@ func (f *fixture) methods() []method {
 	f.ok(f.SetDataKey(f.ctx, nil, "master", []byte("wrapped")))
 	key := access.Key{ID: "key_1", Name: "one", Hash: access.Hash("one"), CreatedAt: f.now()}
 	f.ok(f.CreateKey(f.ctx, key))
+	login := f.login("one")
 	other := access.Key{ID: "key_2", Name: "two", Hash: access.Hash("two"), CreatedAt: f.now()}
 	fresh := f.newConnection("fresh")
 	arrival := f.arrival("arrival")
@@ -164,6 +165,12 @@ func (f *fixture) methods() []method {
 		{"TouchKeys", func(ctx context.Context) error {
 			return f.TouchKeys(ctx, map[string]time.Time{key.ID: f.now()})
 		}},
+		{"CreateLogin", func(ctx context.Context) error {
+			_, err := f.CreateLogin(ctx, store.Login{Hash: access.Hash("two"), Name: "two", Role: access.Viewer}, time.Hour)
+			return err
+		}},
+		{"Login", func(ctx context.Context) error { _, err := f.Login(ctx, login.Hash); return err }},
+		{"UseLogin", func(ctx context.Context) error { _, err := f.UseLogin(ctx, login.Hash); return err }},
 		{"DataKey", func(ctx context.Context) error { _, _, err := f.DataKey(ctx); return err }},
 		{"SetDataKey", func(ctx context.Context) error {
 			return f.SetDataKey(ctx, []byte("wrapped"), "master", []byte("again"))

@@ -50,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) store.Store
 		"retention":      retentionTests(),
 		"webhooks":       webhookTests(),
 		"keys":           keyTests(),
+		"logins":         loginTests(),
 		"apps":           appTests(),
 		"runs":           runTests(slices.Contains(kinds, Shared)),
 		"contention":     contentionTests(),
