@@ -1,5 +1,6 @@
 // Package access says who may do what: API keys, their scopes and the apps and
-// businesses they are limited to; people, and their roles in the dashboard. It is pure.
+// businesses they are limited to; people, and their roles in the dashboard; and how
+// often a place may fail to get in. It reads no store and no request.
 package access
 
 import (

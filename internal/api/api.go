@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/connect"
 	"github.com/evergrant/evergrant/internal/manager"
@@ -56,8 +58,9 @@ type server struct {
 	mux     *http.ServeMux
 	replays *replays
 	reauth  *reauthLinks
-	fails   *failures
-	zips    sync.Pool // of *gzip.Writer
+	fails   *access.Failures
+	guessed rate.Sometimes // a log line about many failures
+	zips    sync.Pool      // of *gzip.Writer
 }
 
 // New returns the API as a handler. It is safe for concurrent use and starts no
@@ -87,7 +90,8 @@ func New(c Config) (http.Handler, error) {
 		c: c, now: c.Now, log: c.Logger, keys: c.Keys,
 		mux:     http.NewServeMux(),
 		replays: newReplays(c.Now),
-		fails:   newFailures(c.Now),
+		fails:   access.NewFailures(c.Now),
+		guessed: rate.Sometimes{Interval: tellEvery},
 	}
 	s.reauth = newReauthLinks(c.Links, c.Now)
 	if err := s.routes(); err != nil {

@@ -24,6 +24,7 @@ const (
 	keysFresh   = 5 * time.Second  // how long a snapshot of the keys is believed
 	keysTimeout = 2 * time.Second  // for reading or touching them during a request
 	touchEvery  = 60 * time.Second // between two writes of when keys were last used
+	tellEvery   = time.Minute      // between two log lines about failures
 )
 
 // Keyring finds API keys by their hash, from the configuration file and the
@@ -211,9 +212,9 @@ func (s *server) identify(r *http.Request, secret string, scope, or access.Scope
 	}
 	key := s.keys.Find(r.Context(), secret)
 	if key == nil {
-		from := place(r)
-		if wait := s.fails.another(from); wait > 0 {
-			s.fails.logged.Do(func() {
+		from := access.Place(r.RemoteAddr)
+		if wait := s.fails.Another(from); wait > 0 {
+			s.guessed.Do(func() {
 				s.log.LogAttrs(r.Context(), slog.LevelWarn, "api: many requests with API keys that do not work", slog.String("from", from.String()))
 			})
 			p := newProblem(http.StatusTooManyRequests, codeUnauthorized, "the API key is unknown, revoked or expired, and so were many from this address; wait")

@@ -1,4 +1,4 @@
-package api
+package access
 
 import (
 	"encoding/binary"
@@ -9,11 +9,11 @@ import (
 
 func TestPlacesThatFailAreBounded(t *testing.T) {
 	now := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
-	f := newFailures(func() time.Time { return now })
+	f := NewFailures(func() time.Time { return now })
 	for i := range uint32(mostPlaces + 100) {
 		var a [4]byte
 		binary.BigEndian.PutUint32(a[:], i)
-		if wait := f.another(netip.PrefixFrom(netip.AddrFrom4(a), 32)); wait != 0 {
+		if wait := f.Another(netip.PrefixFrom(netip.AddrFrom4(a), 32)); wait != 0 {
 			t.Fatalf("the first failure of %v waits %s", a, wait)
 		}
 	}
