@@ -32,6 +32,9 @@ type Source struct {
 	NoSecrets bool
 }
 
+// defaultSandboxURL is where evergrant sandbox listens if nobody says otherwise.
+const defaultSandboxURL = "http://127.0.0.1:8422"
+
 // maxFile bounds what is read of a configuration file.
 const maxFile = 1 << 20
 
@@ -90,7 +93,7 @@ func Parse(data []byte, src Source) (*Config, error) {
 	d.value("", root, reflect.ValueOf(c).Elem())
 	c.lines, c.warnings = d.lines, d.warnings
 	c.setDefaults()
-	c.SandboxURL = "http://127.0.0.1:8422"
+	c.SandboxURL = defaultSandboxURL
 	if v, ok := src.LookupEnv("EVERGRANT_SANDBOX_URL"); ok && v != "" {
 		c.SandboxURL = strings.TrimRight(v, "/")
 	}

@@ -27,6 +27,11 @@ type Secrets []Secret
 // was loaded without secrets.
 func (s Secret) Value() secret.String { return s.value }
 
+// given reports whether the secret was made by [Given].
+func (s Secret) given() bool {
+	return s.File == "" && s.Env == "" && s.Credential == "" && !s.value.IsZero()
+}
+
 // String returns the reference as it is written in the file.
 func (s Secret) String() string {
 	switch {
@@ -36,6 +41,8 @@ func (s Secret) String() string {
 		return "{env: " + s.Env + "}"
 	case s.Credential != "":
 		return "{credential: " + s.Credential + "}"
+	case s.given():
+		return "the value given"
 	}
 	return "{}"
 }
@@ -60,6 +67,9 @@ func (s *Secret) check(dir string) error {
 			n++
 		}
 	}
+	if n == 0 && s.given() {
+		return nil
+	}
 	if n != 1 {
 		return errors.New("needs exactly one of file, env and credential, like {file: PATH}, {env: NAME} or {credential: NAME}")
 	}
@@ -79,7 +89,7 @@ func (s *Secret) check(dir string) error {
 func (s *Secret) read(src Source) error {
 	var text string
 	switch {
-	case *s == (Secret{}):
+	case *s == (Secret{}), s.given():
 		return nil
 	case s.Env != "":
 		v, ok := src.LookupEnv(s.Env)

@@ -132,7 +132,7 @@ func (c *Config) validateRefresh(ps *Problems, path string, r Refresh) {
 	c.inFlight(ps, path+".max_in_flight", r.MaxInFlight)
 	c.inFlight(ps, path+".max_in_flight_strict", r.MaxInFlightStrict)
 	// NaN is in no order.
-	if _, given := c.lines[path+".rate"]; given && !(r.Rate >= 0.01 && r.Rate <= 10_000) {
+	if _, given := c.lines[path+".rate"]; (given || r.Rate != 0) && !(r.Rate >= 0.01 && r.Rate <= 10_000) {
 		c.add(ps, path+".rate", "must be between 0.01 and 10000 token requests per second")
 	}
 }
@@ -166,7 +166,7 @@ func (c *Config) validateProxy(ps *Problems, path string, p Proxy) {
 
 // inFlight reports a limit of concurrent requests that is given and out of bounds.
 func (c *Config) inFlight(ps *Problems, path string, n int) {
-	if _, given := c.lines[path]; given && (n < 1 || n > 1000) {
+	if _, given := c.lines[path]; (given || n != 0) && (n < 1 || n > 1000) {
 		c.add(ps, path, "must be between 1 and 1000")
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/evergrant/evergrant/client"
 	"github.com/evergrant/evergrant/internal/api"
 	"github.com/evergrant/evergrant/internal/config"
 	"github.com/evergrant/evergrant/internal/connect"
@@ -49,7 +50,11 @@ type Core struct {
 	// Public serves merchants, Private the API to those who have a key, and Trusted
 	// the API to whoever reaches it.
 	Public, Private, Trusted http.Handler
+	// Client calls Trusted in this process, without a socket. Whoever has it may do
+	// everything.
+	Client *client.Client
 
+	calls    *calls
 	webhooks *webhook.Service
 	news     context.Context // ends when the core drains
 	drain    context.CancelFunc
@@ -166,7 +171,10 @@ func (c *Core) handlers(log *slog.Logger, links *connect.Service, private api.Co
 	c.Public = c.guard("public", links.Handler(), log)
 	c.Private = c.guard("private", asking, log)
 	c.Trusted = c.guard("admin", trusting, log)
-	return nil
+	c.calls = &calls{h: c.Trusted}
+	c.undo.Add("calls", c.calls.close)
+	c.Client, err = client.New(client.Config{URL: "http://in-process", HTTPClient: &http.Client{Transport: c.calls}})
+	return err
 }
 
 // guard makes what panics or waits for news harmless.
@@ -183,6 +191,12 @@ func (c *Core) Start(ctx context.Context) error {
 	}
 	c.webhooks.Start()
 	return nil
+}
+
+// Halt ends what Start began, after what is under way, which it waits for until
+// ctx ends. Tokens that are good go on being handed out.
+func (c *Core) Halt(ctx context.Context) error {
+	return errors.Join(c.webhooks.Stop(ctx), c.stopRenewing(ctx))
 }
 
 // stopRenewing stops the manager if it was started.
