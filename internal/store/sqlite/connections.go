@@ -255,10 +255,12 @@ func connectionWhere(f store.ConnectionFilter) *where {
 }
 
 // effective returns expressions for a connection's state and reason in the
-// light of unhealthy apps, and the argument each of them takes.
+// light of unhealthy apps, and the argument each of them takes. The plus keeps a
+// state's index out: it would have all connections of the state read and sorted for
+// every page.
 func effective(unhealthy map[string]grant.Reason) (state, reason string, args []any) {
 	if len(unhealthy) == 0 {
-		return "c.state", "c.reason", nil
+		return "+c.state", "c.reason", nil
 	}
 	const app = `(SELECT value FROM json_each(?) WHERE key = c.app)`
 	return `CASE WHEN c.state = 'connected' AND ` + app + ` IS NOT NULL THEN 'degraded' ELSE c.state END`,

@@ -109,6 +109,17 @@ const refreshesOf = `WITH RECURSIVE refresh (n, previous_n, connection) AS (
 const eventsOfConnection = refreshesOf + ` UNION ALL
 	SELECT n FROM events WHERE connection = ? AND connection <> '' AND previous_n IS NULL`
 
+const eventColumns = `n, type, time, connection, grant_id, app, ref, reason, data`
+
+// scanEvent reads eventColumns.
+func scanEvent(row scanner) (grant.Event, error) {
+	var e grant.Event
+	var n int64
+	err := row.Scan(&n, &e.Type, timeColumn{&e.Time}, &e.Connection, &e.Grant, &e.App, &e.Ref, &e.Reason, jsonColumn{&e.Data})
+	e.ID = eventid.Format(n)
+	return e, err
+}
+
 // ListEvents implements [store.Events].
 func (s *Store) ListEvents(ctx context.Context, f store.EventFilter, p store.Page) ([]grant.Event, string, error) {
 	if err := checkPage(p); err != nil {
@@ -140,15 +151,11 @@ func (s *Store) ListEvents(ctx context.Context, f store.EventFilter, p store.Pag
 		w.and("ref <> ''")
 		in(&w, "substr(ref, 1, length(ref) - length(app) - 1)", f.Keys)
 	}
-	query := `SELECT n, type, time, connection, grant_id, app, ref, reason, data FROM events` +
+	query := `SELECT ` + eventColumns + ` FROM events` +
 		string(w.sql) + order + ` LIMIT ?`
 	var events []grant.Event
 	err := s.list(ctx, query, append(w.args, p.Limit+1), func(row scanner) error {
-		var e grant.Event
-		var n int64
-		err := row.Scan(&n, &e.Type, timeColumn{&e.Time}, &e.Connection, &e.Grant, &e.App, &e.Ref, &e.Reason,
-			jsonColumn{&e.Data})
-		e.ID = eventid.Format(n)
+		e, err := scanEvent(row)
 		events = append(events, e)
 		return err
 	})

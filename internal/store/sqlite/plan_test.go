@@ -4,12 +4,19 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/store"
 )
 
-// planOf is how SQLite answers a query.
-func planOf(t *testing.T, s *Store, query string) string {
+// planOf is how SQLite answers a query, whose arguments matter only if they have
+// names.
+func planOf(t *testing.T, s *Store, query string, args ...any) string {
 	t.Helper()
-	rows, err := s.rdb.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, make([]any, strings.Count(query, "?"))...)
+	if args == nil {
+		args = make([]any, strings.Count(query, "?"))
+	}
+	rows, err := s.rdb.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,6 +36,7 @@ func planOf(t *testing.T, s *Store, query string) string {
 
 func TestHotQueriesAreAnsweredFromAnIndex(t *testing.T) {
 	s := openTemp(t)
+	ofState := connectionWhere(store.ConnectionFilter{States: []grant.State{grant.Connected}})
 	for name, test := range map[string]struct{ query, first string }{
 		"next due":              {nextDueQuery, "SEARCH g USING INDEX grants_due (app=? AND due_at>?)"},
 		"claim":                 {claimQuery, "SEARCH g USING INDEX grants_due (app=? AND due_at>? AND due_at<?)"},
@@ -39,6 +47,7 @@ func TestHotQueriesAreAnsweredFromAnIndex(t *testing.T) {
 		"readings":              {readingsQuery, "SEARCH r USING COVERING INDEX readings_due (app=? AND due_at<?)"},
 		"deadlines":             {deadlinesQuery + ` ORDER BY g.deadline_at, g.n LIMIT ?`, "SEARCH g USING INDEX grants_deadline (app=? AND deadline_at>? AND deadline_at<?)"},
 		"deadlines counted":     {countDeadlinesQuery, "SEARCH g USING INDEX grants_deadline (app=? AND deadline_at>? AND deadline_at<?)"},
+		"of a state":            {`SELECT ` + connectionColumns + ` FROM connections c` + string(ofState.sql) + ` ORDER BY c.id LIMIT ?`, "SCAN c USING INDEX sqlite_autoindex_connections_1"},
 		"count":                 {countQuery, "SCAN connections USING COVERING INDEX connections_status"},
 		"a connection's events": {`SELECT n FROM events WHERE (n > ?) AND (n IN (` + eventsOfConnection + `)) ORDER BY n LIMIT ?`, "SEARCH events USING INTEGER PRIMARY KEY (rowid=?)"},
 	} {

@@ -1,0 +1,60 @@
+package sqlite
+
+import (
+	"database/sql"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/store"
+)
+
+func TestTheOverviewIsAnsweredFromIndexes(t *testing.T) {
+	s := openTemp(t)
+	latest := func(f store.LatestFilter) string {
+		query, _ := latestQuery(f)
+		return query
+	}
+	find := []any{sql.Named("limit", 1)}
+	for _, name := range []string{"text", "app", "key", "code", "from", "to"} {
+		find = append(find, sql.Named(name, ""))
+	}
+	for name, test := range map[string]struct {
+		query string
+		args  []any
+		uses  []string
+		sorts []string // what is sorted, of which there is no more than is returned or counted
+	}{
+		"latest":          {latest(store.LatestFilter{State: grant.Connected}), nil, []string{"SEARCH c USING INDEX connections_latest (state=? AND since>? AND (since,id)<(?,?))"}, nil},
+		"latest, app":     {latest(store.LatestFilter{State: grant.Connected, App: "a"}), nil, []string{"SEARCH c USING INDEX connections_latest_of_app (app=? AND state=? AND since>? AND (since,id)<(?,?))"}, nil},
+		"flagged":         {latest(store.LatestFilter{Flagged: true}), nil, []string{"SEARCH c USING INDEX connections_flagged (since>? AND (since,id)<(?,?))"}, nil},
+		"flagged, app":    {latest(store.LatestFilter{Flagged: true, App: "a"}), nil, []string{"SEARCH c USING INDEX connections_flagged_of_app (app=? AND since>? AND (since,id)<(?,?))"}, nil},
+		"changes":         {changesQuery, nil, []string{"SEARCH x USING INDEX events_connection (connection=? AND rowid>?)", "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"}, []string{"DISTINCT", "ORDER BY"}},
+		"newest links":    {newestLinksQuery, nil, []string{"SEARCH x USING COVERING INDEX links_connection (connection_n=?)", "SEARCH l USING INDEX sqlite_autoindex_links_1 (id=?)"}, nil},
+		"links counted":   {countLinksQuery, nil, []string{"SEARCH links USING COVERING INDEX links_created (created_at>?)"}, []string{"GROUP BY"}},
+		"what text names": {findQuery, find, []string{"SEARCH connections USING COVERING INDEX sqlite_autoindex_connections_1 (id=?)", "SEARCH connections USING COVERING INDEX sqlite_autoindex_connections_2 (app=? AND key=?)", "SEARCH connections USING INDEX connections_key (<expr>=?)", "SEARCH links USING INDEX sqlite_autoindex_links_1 (id=?)", "SEARCH links USING INDEX links_code (<expr>=?)", "SEARCH connections USING COVERING INDEX connections_key (<expr>>? AND <expr><?)", "SEARCH connections USING COVERING INDEX connections_name (<expr>>? AND <expr><?)"}, []string{"GROUP BY", "ORDER BY"}},
+	} {
+		plan := planOf(t, s, test.query, test.args...)
+		lines := strings.Split(strings.TrimSpace(plan), "\n")
+		for _, use := range test.uses {
+			if !slices.Contains(lines, use) {
+				t.Errorf("%s: there is no %q in\n%s", name, use, plan)
+			}
+		}
+		var sorts []string
+		for _, line := range lines {
+			if what, sorted := strings.CutPrefix(line, "USE TEMP B-TREE FOR "); sorted {
+				sorts = append(sorts, what)
+			}
+			table, scan := strings.CutPrefix(line, "SCAN ")
+			table, _, _ = strings.Cut(table, " ")
+			if scan && slices.Contains([]string{"c", "connections", "l", "x", "links", "e", "events"}, table) {
+				t.Errorf("%s: %s in\n%s", name, line, plan)
+			}
+		}
+		if !slices.Equal(sorts, test.sorts) {
+			t.Errorf("%s sorts for %q, want %q:\n%s", name, sorts, test.sorts, plan)
+		}
+	}
+}
