@@ -9,7 +9,7 @@ package seal
 
 // Slot is the one place a ciphertext opens in. It is the associated data.
 type Slot struct {
-	Table      string // credentials, orphans, authorizations, spool, webhooks
+	Table      string // credentials, orphans, authorizations, spool, webhooks, cookies
 	Row        string // the id of what it belongs to
 	Epoch, Seq int64
 }
@@ -21,4 +21,5 @@ const (
 	Authorizations = "authorizations"
 	Spool          = "spool"
 	Webhooks       = "webhooks"
+	Cookies        = "cookies" // which rest in browsers, not here
 )
