@@ -32,6 +32,7 @@ type Config struct {
 	Links      Links           `yaml:"links"`
 	Brand      Brand           `yaml:"brand,omitempty"`
 	APIKeys    []APIKey        `yaml:"api_keys,omitempty"`
+	Dashboard  Dashboard       `yaml:"dashboard,omitempty"`
 	Events     Events          `yaml:"events,omitempty"`
 	Telemetry  Telemetry       `yaml:"telemetry"`
 
@@ -95,6 +96,11 @@ type App struct {
 	Endpoints  Endpoints `yaml:"endpoints,omitempty"`
 	ClientAuth string    `yaml:"client_auth,omitempty"` // "": the recipe's
 	PKCE       *bool     `yaml:"pkce,omitempty"`        // nil: the recipe's
+
+	// Errors says what error codes of the token endpoint mean, where they mean
+	// something else than in RFC 6749: the name of a [grant.Outcome] by code, or by
+	// status and code, as in "400:invalid_request". They come before the recipe's.
+	Errors map[string]string `yaml:"errors,omitempty"`
 
 	Rotation             Rotation             `yaml:"rotation,omitempty"`
 	RefreshTokenLifetime RefreshTokenLifetime `yaml:"refresh_token_lifetime,omitempty"`
@@ -223,6 +229,7 @@ func (c *Config) setDefaults() {
 	for _, a := range c.Apps {
 		or(&a.Environment, "production")
 	}
+	c.Dashboard.setDefaults()
 }
 
 // File returns the path of the file the configuration came from, "" if none.

@@ -168,7 +168,7 @@ func overridable() []string {
 		"server.public_url", "server.listen", "server.private_listen",
 		"storage.sqlite", "storage.mirror", "spool",
 		"refresh.window", "refresh.min_interval", "refresh.max_in_flight", "refresh.max_in_flight_strict",
-		"links.ttl",
+		"links.ttl", "dashboard.url",
 		"telemetry.log.format", "telemetry.log.level",
 	}
 }

@@ -50,6 +50,7 @@ func (c *Config) validate(dir string) Problems {
 	c.validateLinks(&ps)
 	c.validateBrand(&ps)
 	c.validateAPIKeys(&ps, dir)
+	c.validateDashboard(&ps, dir)
 	c.validateWebhooks(&ps, dir)
 	c.oneOf(&ps, "telemetry.log.format", c.Telemetry.Log.Format, "json", "text")
 	c.oneOf(&ps, "telemetry.log.level", c.Telemetry.Log.Level, "debug", "info", "warn", "error")
@@ -256,6 +257,7 @@ func (c *Config) readSecrets(ps *Problems, src Source) {
 			}
 		}
 	}
+	c.readDashboard(ps, src)
 	c.readWebhooks(ps, src)
 	values := map[secret.String]string{}
 	for i := range c.APIKeys {
