@@ -104,3 +104,17 @@ func (s *Service) options(here string, current *words) []option {
 	}
 	return all
 }
+
+// Language is one that merchants' pages and messages speak.
+type Language struct{ Tag, Name string }
+
+// Languages returns every language, in the order of the switch at the foot of
+// pages.
+func Languages() []Language {
+	d := mustWords()
+	var all []Language
+	for _, tag := range tags() {
+		all = append(all, Language{tag, d[tag].Language})
+	}
+	return all
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/api"
 	"github.com/evergrant/evergrant/internal/config"
 	"github.com/evergrant/evergrant/internal/connect"
@@ -134,7 +135,7 @@ func (c *Core) assemble(ctx context.Context, o Options) error {
 		File: conf.Webhooks(), Logger: log, Now: now, Counted: metrics.Delivered, Random: rand.Float64,
 	})
 	c.undo.Add("webhooks", c.webhooks.Stop)
-	return c.handlers(log, links, api.Config{
+	return c.handlers(o, hub, links, api.Config{
 		Manager: c.Manager, Links: links, Store: st, Webhooks: c.webhooks, FileKeys: conf.Keys(), Keys: api.NewKeyring(st, conf.Keys(), now),
 		Metrics: metrics, Logger: log, Now: now, Version: o.Version, PublicURL: conf.Server.PublicURL,
 		Proxy: proxy.New(proxy.Config{Sender: sender, Apps: conf.Providers(), Rules: conf.ProxyRules()}),
@@ -158,7 +159,8 @@ func (c *Core) openMirror(ctx context.Context, path string, log *slog.Logger) (s
 }
 
 // handlers makes a handler for each kind of caller.
-func (c *Core) handlers(log *slog.Logger, links *connect.Service, private api.Config) error {
+func (c *Core) handlers(o Options, hub *event.Hub, links *connect.Service, private api.Config) error {
+	log := o.Logger
 	asking, err := api.New(private)
 	if err != nil {
 		return fmt.Errorf("build the API: %w", err)
@@ -169,12 +171,19 @@ func (c *Core) handlers(log *slog.Logger, links *connect.Service, private api.Co
 		return fmt.Errorf("build the API of the admin socket: %w", err)
 	}
 	c.Public = c.guard("public", links.Handler(), log)
-	c.Private = c.guard("private", asking, log)
 	c.Trusted = c.guard("admin", trusting, log)
 	c.calls = &calls{h: c.Trusted}
 	c.undo.Add("calls", c.calls.close)
 	c.Client, err = client.New(client.Config{URL: "http://in-process", HTTPClient: &http.Client{Transport: c.calls}})
-	return err
+	if err != nil {
+		return err
+	}
+	pages, err := c.dashboard(o, private.Store, hub, func(*http.Request) (access.Person, bool) { return access.Person{}, false })
+	if err != nil {
+		return err
+	}
+	c.Private = c.guard("private", beside(asking, pages), log)
+	return nil
 }
 
 // guard makes what panics or waits for news harmless.

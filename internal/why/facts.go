@@ -180,10 +180,7 @@ func tokenStory(when calendar, g client.Grant) string {
 
 // linkStory tells how far the newest link has come.
 func linkStory(when calendar, l client.Link) string {
-	how := map[string]string{
-		"created": "not opened yet", "opened": "opened, not started", "at_provider": "stopped at the provider's login",
-		"completed": "used", "failed": "failed", "expired": "expired without being used", "revoked": "taken back",
-	}[l.State]
+	how := words.LinkProgress(l.State)
 	if l.Problem != "" {
 		how += " (" + l.Problem + ")"
 	}

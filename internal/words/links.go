@@ -21,3 +21,11 @@ func links() []Entry {
 			Means: "The provider refuses the app or what it asks for. The merchant can use the link again once it is set right."},
 	}
 }
+
+// LinkProgress says how far a link in a state has come, for the people who sent it.
+func LinkProgress(state string) string {
+	return map[string]string{
+		"created": "not opened yet", "opened": "opened, not started", "at_provider": "stopped at the provider's login",
+		"completed": "used", "failed": "failed", "expired": "expired without being used", "revoked": "taken back",
+	}[state]
+}

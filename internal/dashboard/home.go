@@ -1,0 +1,283 @@
+package dashboard
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/store"
+	"github.com/evergrant/evergrant/internal/words"
+)
+
+// home is "Who needs help?": the one page for support.
+type home struct {
+	Sentence  string
+	Runway    string // "" if no deadline is known
+	RunwayOf  string // the ref of the connection that would be lost first
+	Proof     string // how long ago something was heard of
+	Apps      []appLine
+	Groups    []group
+	Back      []row
+	Checklist []step // of a new installation; nil once something is connected
+}
+
+// appLine is how an app is, in a line.
+type appLine struct {
+	Name, Title, Mark, Text, Next string
+	Connected, Total              int
+}
+
+// group is everybody who waits for the same actor.
+type group struct {
+	Actor   grant.Actor
+	Title   string
+	Lead    string
+	Rows    []row
+	More    int    // of them that are not shown
+	MoreURL string // where they are
+	Apps    []appLine
+}
+
+// row is a connection in a list.
+type row struct {
+	client.Connection
+	Sentence string // how it is, after its name
+	Age      string
+	Link     string // how far its newest link has come
+	Cells    []cell // its last thirty days
+}
+
+// step is one of the first things to do.
+type step struct {
+	Done       bool
+	Text, How  string
+	Path, Name string // of a page of ours that helps
+}
+
+// mostHelped bounds the rows of a group. A list has the others.
+const mostHelped = 25
+
+func (d *Dashboard) home(v *visit) answer {
+	ctx := v.Context()
+	counts, err := d.counts.read(ctx, d.c.Store, d.c.Now)
+	if err != nil {
+		return failed(err)
+	}
+	apps, err := d.c.API.Apps(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	h := home{}
+	waiting := map[grant.Actor]int{}
+	total, connected := 0, 0
+	for _, c := range counts {
+		total += c.Count
+		if c.State == grant.Connected {
+			connected += c.Count
+		}
+		if c.State != grant.Connected && c.State != grant.Disconnected && c.Reason != grant.NeverConnected {
+			waiting[c.Reason.ActBy()] += c.Count
+		}
+	}
+	ill := map[string]bool{}
+	for _, a := range apps {
+		line := d.appLine(a, counts)
+		h.Apps = append(h.Apps, line)
+		if ill[a.Name] = line.Text != ""; ill[a.Name] {
+			waiting[grant.Operator] += line.Connected
+		}
+	}
+	if h.Groups, err = d.groups(ctx, h.Apps, ill); err != nil {
+		return failed(err)
+	}
+	h.Sentence = summary(total, waiting)
+	if h.Back, err = d.back(ctx); err != nil {
+		return failed(err)
+	}
+	d.runwayInto(ctx, &h)
+	if connected == 0 && waiting[grant.Merchant] == 0 {
+		h.Checklist = checklist(apps, total)
+	}
+	return show("home", "Who needs help?", h)
+}
+
+// summary is the first sentence of the page.
+func summary(total int, waiting map[grant.Actor]int) string {
+	if total == 0 {
+		return "There is no business yet."
+	}
+	n := 0
+	for _, w := range waiting {
+		n += w
+	}
+	if n == 0 {
+		return fmt.Sprintf("None of %s needs anything.", words.Counted(total, "business", "businesses"))
+	}
+	parts := []string{}
+	for _, p := range []struct {
+		actor     grant.Actor
+		one, many string
+	}{
+		{grant.Merchant, "waits for its merchant", "wait for their merchants"},
+		{grant.Operator, "waits for us", "wait for us"},
+		{grant.Provider, "waits for the provider", "wait for the provider"},
+		{grant.Nobody, "is being checked", "are being checked"},
+	} {
+		if w := waiting[p.actor]; w > 0 {
+			parts = append(parts, words.Counted(w, p.one, p.many))
+		}
+	}
+	verb := "need"
+	if n == 1 {
+		verb = "needs"
+	}
+	return fmt.Sprintf("%d of %s %s something: %s.", n, words.Counted(total, "business", "businesses"), verb, strings.Join(parts, ", "))
+}
+
+// appLine tells of an app, and of its incident if it has one.
+func (d *Dashboard) appLine(a client.App, counts []store.ConnectionCount) appLine {
+	l := appLine{Name: a.Name, Title: a.Title, Mark: "connected"}
+	for _, c := range counts {
+		if c.App != a.Name {
+			continue
+		}
+		l.Total += c.Count
+		if c.State == grant.Connected {
+			l.Connected += c.Count
+		}
+	}
+	if a.Reason == string(grant.OK) || a.Reason == "" {
+		return l
+	}
+	e, _ := words.Of(a.Reason)
+	l.Mark, l.Text, l.Next = "degraded", e.Means, e.NextFor(a.Name, a.Name)
+	if !a.Since.IsZero() {
+		l.Text = fmt.Sprintf("For %s: %s", words.Span(d.c.Now().Sub(a.Since)), l.Text)
+	}
+	return l
+}
+
+// groups are those who wait, by whom they wait for. An app's incident is one
+// line, however many businesses wait for its end.
+func (d *Dashboard) groups(ctx context.Context, apps []appLine, ill map[string]bool) ([]group, error) {
+	by := map[grant.Actor]*group{
+		grant.Merchant: {Title: "Merchants must act", Lead: "Only somebody who can log in at the provider for the business can mend these.",
+			MoreURL: "/connections?view=needs-login"},
+		grant.Operator: {Title: "We must act", Lead: "No merchant can do anything about these.", MoreURL: "/connections?view=degraded"},
+		grant.Provider: {Title: "The provider must act", Lead: "Nothing to do: we go on trying, and tokens are served as long as they last.", MoreURL: "/connections?view=degraded"},
+		grant.Nobody:   {Title: "Nothing to do", Lead: "These are being found out and end by themselves.", MoreURL: "/connections?view=degraded"},
+	}
+	for _, f := range []store.LatestFilter{{State: grant.NeedsReauthorization}, {State: grant.Degraded}, {Flagged: true}, {State: grant.Pending}} {
+		rows, more, err := d.c.Store.Latest(ctx, f, store.Page{Limit: 4 * mostHelped})
+		if err != nil {
+			return nil, err
+		}
+		_ = more
+		for _, c := range rows {
+			status := c.Status
+			switch {
+			case f.Flagged:
+				status = grant.StatusOf(c.Flags[0], c.UpdatedAt)
+			case status.Reason == grant.NeverConnected, ill[c.App] && status.ActBy() != grant.Merchant:
+				continue // never began, or its app's line tells
+			}
+			g := by[status.ActBy()]
+			if len(g.Rows) == mostHelped {
+				g.More++
+				continue
+			}
+			g.Rows = append(g.Rows, d.row(c))
+		}
+	}
+	for _, a := range apps {
+		if a.Text != "" {
+			by[grant.Operator].Apps = append(by[grant.Operator].Apps, a)
+		}
+	}
+	var all []group
+	for _, actor := range []grant.Actor{grant.Merchant, grant.Operator, grant.Provider, grant.Nobody} {
+		g := by[actor]
+		if g.Actor = actor; len(g.Rows)+len(g.Apps) == 0 {
+			continue
+		}
+		if err := d.linksInto(ctx, g.Rows); err != nil {
+			return nil, err
+		}
+		all = append(all, *g)
+	}
+	return all, nil
+}
+
+// back are the businesses that came back, or came, within a day.
+func (d *Dashboard) back(ctx context.Context) ([]row, error) {
+	list, _, err := d.c.Store.Latest(ctx, store.LatestFilter{State: grant.Connected, Since: d.c.Now().Add(-24 * time.Hour)}, store.Page{Limit: 8})
+	if err != nil {
+		return nil, err
+	}
+	var rows []row
+	for _, c := range list {
+		rows = append(rows, d.row(c))
+	}
+	return rows, nil
+}
+
+// runwayInto adds how long everything would last without us. The page does
+// without it if it cannot be told.
+func (d *Dashboard) runwayInto(ctx context.Context, h *home) {
+	if r, err := d.c.API.Runway(ctx); err == nil && r.Seconds != nil {
+		h.Runway = runway(time.Duration(*r.Seconds) * time.Second)
+		if r.First != nil {
+			h.RunwayOf = r.First.Ref
+		}
+	}
+	last, err := d.c.API.Events(ctx, client.EventFilter{NewestFirst: true, Limit: 1})
+	if err == nil && len(last.Data) > 0 {
+		h.Proof = words.Span(d.c.Now().Sub(last.Data[0].Time))
+	}
+}
+
+// checklist is what there is to do in a new installation.
+func checklist(apps []client.App, total int) []step {
+	accepted := len(apps) > 0
+	for _, a := range apps {
+		accepted = accepted && a.CredentialsOK
+	}
+	return []step{
+		{Done: len(apps) > 0, Text: "An app is configured", How: "evergrant init"},
+		{Done: accepted, Text: "Its credentials are not refused", How: "evergrant doctor"},
+		{Done: total > 0, Text: "A link was made", How: "evergrant link create biz_42@APP"},
+		{Text: "A merchant has approved", How: "open the link"},
+		{Text: "A program fetched a token", How: "evergrant token biz_42@APP"},
+	}
+}
+
+// counts keeps how many connections are in which state for a few seconds: it is
+// the one figure that costs more with the size of the fleet, if only an index.
+type counts struct {
+	mu   sync.Mutex
+	at   time.Time
+	last []store.ConnectionCount
+}
+
+const countsFresh = 3 * time.Second
+
+func (c *counts) read(ctx context.Context, s Reader, now func() time.Time) ([]store.ConnectionCount, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if age := now().Sub(c.at); c.last != nil && age >= 0 && age < countsFresh {
+		return c.last, nil
+	}
+	list, err := s.CountConnections(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if list == nil {
+		list = []store.ConnectionCount{}
+	}
+	c.at, c.last = now(), list
+	return list, nil
+}

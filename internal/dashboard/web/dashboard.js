@@ -1,0 +1,111 @@
+// Improves pages that work without it: times in the viewer's zone, copying, and
+// pages that follow what happens.
+"use strict";
+(() => {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const form = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+  const localTimes = (root) => {
+    for (const t of root.querySelectorAll("time[datetime*='T']")) {
+      const at = new Date(t.dateTime);
+      if (!isNaN(at)) t.textContent = form.format(at);
+    }
+    const said = document.getElementById("zone");
+    if (said && zone) said.textContent = `Times are in ${zone}; point at one for UTC.`;
+  };
+
+  const copy = async (text) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      return false; // not over https, or not allowed: there is a page for it
+    }
+  };
+
+  // A button that copies what stands in a field.
+  const copyButtons = (root) => {
+    if (!navigator.clipboard) return;
+    for (const field of root.querySelectorAll("[data-copy]")) {
+      if (field.dataset.ready) continue;
+      field.dataset.ready = "1";
+      const line = document.createElement("p");
+      const button = document.createElement("button");
+      const said = document.createElement("span");
+      button.type = "button";
+      button.textContent = "Copy";
+      said.className = "said";
+      said.setAttribute("role", "status");
+      button.addEventListener("click", async () => {
+        said.textContent = (await copy(field.value)) ? " Copied." : " Select it and copy by hand.";
+      });
+      line.append(button, said);
+      field.after(line);
+    }
+  };
+
+  // "Copy a message" copies at once; without a clipboard it leads to the page that
+  // has the message.
+  document.addEventListener("submit", async (e) => {
+    const f = e.target;
+    if (!f.matches("form[data-message]") || !navigator.clipboard) return;
+    e.preventDefault();
+    const said = f.querySelector(".said");
+    said.textContent = "Making a link…";
+    try {
+      const res = await fetch(f.action, { method: "POST", body: new URLSearchParams(new FormData(f)) });
+      const page = new DOMParser().parseFromString(await res.text(), "text/html");
+      const text = page.getElementById("text");
+      if (!res.ok || !text) throw new Error();
+      if (await copy(text.value)) {
+        said.textContent = "Copied. Send it to the merchant.";
+        return;
+      }
+      document.getElementById("main").replaceChildren(...page.getElementById("main").childNodes);
+      ready(document);
+    } catch {
+      said.textContent = "That did not work. Reload the page and try again.";
+    }
+  });
+
+  document.addEventListener("change", (e) => {
+    if (e.target.matches("[data-submit]")) e.target.form.requestSubmit();
+  });
+
+  // follow asks for the page again when something happened, unless somebody is in
+  // the middle of something.
+  const follow = (address) => {
+    const news = new EventSource(address);
+    let busy = false;
+    news.onmessage = async () => {
+      const main = document.getElementById("main");
+      const active = document.activeElement;
+      if (busy || document.hidden || (active && active !== main && main.contains(active)) || !getSelection().isCollapsed) return;
+      busy = true;
+      try {
+        const res = await fetch(location.href, { headers: { Accept: "text/html" } });
+        if (res.ok && !res.redirected) {
+          const page = new DOMParser().parseFromString(await res.text(), "text/html");
+          const fresh = page.getElementById("main");
+          localTimes(fresh);
+          if (fresh && fresh.innerHTML !== main.dataset.seen) {
+            main.dataset.seen = fresh.innerHTML;
+            main.replaceChildren(...fresh.childNodes);
+            ready(main);
+          }
+        }
+      } finally {
+        busy = false;
+      }
+    };
+  };
+
+  const ready = (root) => {
+    localTimes(root);
+    copyButtons(root);
+    for (const f of root.querySelectorAll("form.filter button[type=submit]")) f.hidden = true;
+  };
+  ready(document);
+  const live = document.body.dataset.live;
+  if (live && location.pathname.indexOf("/message") < 0 && !document.getElementById("text")) follow(live);
+})();
