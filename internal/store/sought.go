@@ -16,14 +16,14 @@ type Sought struct {
 	// Code is the text as a link's short code, in upper case and without dashes and
 	// spaces; "" if nothing else is in it.
 	Code string
-	// What begins with the text is, in lower case and in the order of bytes, at or
-	// after From and before To. To is "" if everything after From begins with it.
+	// What begins with the text, ignoring ASCII case, is in lower case and in the order
+	// of bytes at or after From and before To, and nothing else is.
 	From, To string
 }
 
 // Seek makes a text ready. ok is false if it is empty.
 func Seek(text string) (s Sought, ok bool) {
-	s.Text = strings.TrimSpace(strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "\uFFFD"), "\uFFFD"))
+	s.Text = strings.TrimSpace(strings.Map(kept, text))
 	if s.Text == "" {
 		return s, false
 	}
@@ -36,21 +36,23 @@ func Seek(text string) (s Sought, ok bool) {
 	return s, true
 }
 
-// after returns the first text, in the order of bytes, that comes after every text
-// that begins with s; "" if there is none. UTF-8 sorts by bytes as runes do.
-func after(s string) string {
-	for s != "" {
-		r, size := utf8.DecodeLastRuneInString(s)
-		s = s[:len(s)-size]
-		switch r {
-		case utf8.MaxRune:
-			continue // the rune before it has to rise
-		case 0xD7FF:
-			r = 0xDFFF // surrogates are no runes
-		}
-		return s + string(r+1)
+// kept replaces what no text has that is kept: NUL, what is not UTF-8, and the last
+// code point of all, which is no character.
+func kept(r rune) rune {
+	if r == 0 || r == utf8.MaxRune {
+		return utf8.RuneError
 	}
-	return ""
+	return r
+}
+
+// after returns the first text, in the order of bytes, that comes after every text
+// that begins with s. UTF-8 sorts by bytes as runes do.
+func after(s string) string {
+	r, size := utf8.DecodeLastRuneInString(s)
+	if r++; r == 0xD800 {
+		r = 0xE000 // surrogates are no runes
+	}
+	return s[:len(s)-size] + string(r)
 }
 
 func upperASCII(r rune) rune {

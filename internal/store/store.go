@@ -438,6 +438,7 @@ type Store interface {
 	Connections
 	Readings
 	Deadlines
+	Overview
 	Attempts
 	Links
 	Events

@@ -164,13 +164,7 @@ func (s *Store) ListConnections(ctx context.Context, f store.ConnectionFilter, p
 		return nil, "", err
 	}
 	query, args := connectionsQuery(f, p)
-	var list []grant.Connection
-	err := s.each(ctx, query, args, func(row scanner) error {
-		var c grant.Connection
-		err := row.Scan(connectionDest(&c)...)
-		list = append(list, c)
-		return err
-	})
+	list, err := s.connections(ctx, query, args...)
 	if err != nil {
 		return nil, "", err
 	}

@@ -94,12 +94,8 @@ func (s *Store) Find(ctx context.Context, text string, limit int) ([]grant.Conne
 	if !ok {
 		return nil, ctx.Err()
 	}
-	var to any = sought.To
-	if sought.To == "" {
-		to = []byte{} // comes after every text
-	}
 	return s.connections(ctx, findQuery, sql.Named("text", sought.Text), sql.Named("app", sought.Ref.App), sql.Named("key", sought.Ref.Key),
-		sql.Named("code", sought.Code), sql.Named("from", sought.From), sql.Named("to", to), sql.Named("limit", limit))
+		sql.Named("code", sought.Code), sql.Named("from", sought.From), sql.Named("to", sought.To), sql.Named("limit", limit))
 }
 
 // changesQuery reads, of each connection, its newest events backwards from the end

@@ -77,6 +77,17 @@ func (f *fixture) methods() []method {
 			_, err := f.CountDeadlines(ctx, store.DeadlineFilter{App: app}, []time.Time{f.now()})
 			return err
 		}},
+		{"Latest", func(ctx context.Context) error {
+			_, _, err := f.Latest(ctx, store.LatestFilter{State: grant.Pending}, page)
+			return err
+		}},
+		{"Find", func(ctx context.Context) error { _, err := f.Find(ctx, "none", 1); return err }},
+		{"Changes", func(ctx context.Context) error {
+			_, err := f.Changes(ctx, []string{c.ID}, time.Time{}, 1)
+			return err
+		}},
+		{"NewestLinks", func(ctx context.Context) error { _, err := f.NewestLinks(ctx, []string{c.ID}); return err }},
+		{"CountLinks", func(ctx context.Context) error { _, err := f.CountLinks(ctx, time.Time{}, f.now()); return err }},
 		{"TellDeadline", func(ctx context.Context) error { return f.TellDeadline(ctx, dying.ID, dying.DeadlineAt, e) }},
 		{"Replicas", func(ctx context.Context) error { _, err := f.Replicas(ctx, owner); return err }},
 		{"Redone", func(ctx context.Context) error {
