@@ -60,7 +60,7 @@ type TokenOptions struct {
 }
 
 // Source is where tokens come from. Its methods are safe for concurrent use and
-// return an *[Error].
+// return an *[Error]. Callers may be given the same *Token: it is read only.
 type Source interface {
 	// Token returns a token for the connection that satisfies opts, which may be
 	// nil. It never returns an expired one.

@@ -65,8 +65,7 @@ func (m *Manager) Reject(ctx context.Context, ref evergrant.Ref, fingerprint str
 	if err != nil {
 		return nil, err
 	}
-	t := h.Token
-	return &t, nil
+	return &h.Token, nil
 }
 
 // RejectHandout takes in that the provider's API refused the token with this

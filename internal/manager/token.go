@@ -29,7 +29,7 @@ const (
 	readTries = 4
 )
 
-// Token implements [evergrant.Source].
+// Token implements [evergrant.Source]. Callers share the token.
 func (m *Manager) Token(ctx context.Context, ref evergrant.Ref, opts *evergrant.TokenOptions) (*evergrant.Token, error) {
 	r, err := grant.ParseRef(string(ref))
 	if err != nil {
@@ -43,8 +43,7 @@ func (m *Manager) Token(ctx context.Context, ref evergrant.Ref, opts *evergrant.
 	if err != nil {
 		return nil, err
 	}
-	t := h.Token
-	return &t, nil
+	return &h.Token, nil
 }
 
 // Handout returns a token for the connection that satisfies o: from the cache if
@@ -102,10 +101,12 @@ func (h *held) serves(now time.Time, minValid time.Duration) bool {
 
 // repeated reports whether the token is renewed no sooner than at its end, because
 // the provider answered the last refresh with the token there was: to ask before
-// the end brings the same one again. While refreshes fail, nobody knows that.
+// the end brings the same one again. While refreshes fail, nobody knows that, nor
+// while one is under way or of unknown outcome: then the grant is due when somebody
+// may take the attempt over.
 func (h *held) repeated() bool {
 	g := h.grant
-	return g.Status.State == grant.Connected && g.Failures == 0 && !g.DueAt.Before(stored(g.ExpiresAt))
+	return g.Status.State == grant.Connected && g.Failures == 0 && g.Attempt == nil && !g.DueAt.Before(stored(g.ExpiresAt))
 }
 
 // suits reports whether the caller can use this grant, if its token is good.
@@ -293,7 +294,7 @@ func (m *Manager) refreshError(op string, ref grant.Ref, g grant.Grant, res refr
 	case errors.Is(err, refresh.ErrNotBegun):
 		return temporary(op, ref.String(), reason, res.RetryAfter, "the token has ended, and the provider allows only so many refreshes a minute")
 	case errors.Is(err, refresh.ErrStopped):
-		return temporary(op, ref.String(), "", res.RetryAfter, "this server is stopping")
+		return temporary(op, ref.String(), "", res.RetryAfter, "refreshing is stopped: this process is ending, or has not begun")
 	}
 	return m.internal(op, ref.String(), err)
 }
