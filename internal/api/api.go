@@ -22,6 +22,7 @@ import (
 	"github.com/evergrant/evergrant/internal/connect"
 	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/proxy"
+	"github.com/evergrant/evergrant/internal/signin"
 	"github.com/evergrant/evergrant/internal/store"
 	"github.com/evergrant/evergrant/internal/telemetry"
 	"github.com/evergrant/evergrant/internal/webhook"
@@ -47,6 +48,8 @@ type Config struct {
 	TrustAll  bool
 	PublicURL string       // where merchants are sent, for /v1/meta
 	Proxy     *proxy.Proxy // nil: nothing is served below /proxy/
+	// SignIn makes links into the dashboard; nil: there is none.
+	SignIn *signin.Service
 }
 
 // server is the handler.

@@ -84,6 +84,7 @@ func TestEveryOperationAnswersAsDocumented(t *testing.T) {
 		{"POST /v1/keys", "/v1/keys", `{"name":"x","scopes":["tokens"]}`, 201, "{key}"},
 		{"GET /v1/keys", "/v1/keys", "", 200, ""},
 		{"DELETE /v1/keys/{id}", "/v1/keys/{key}", "", 204, ""},
+		{"POST /v1/dashboard/logins", "/v1/dashboard/logins", `{"role":"viewer"}`, 201, ""},
 		{"GET /v1/whoami", "/v1/whoami", "", 200, ""},
 		{"GET /v1/meta", "/v1/meta", "", 200, ""},
 

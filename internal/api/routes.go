@@ -123,6 +123,10 @@ func (s *server) routes() error {
 		methods[path] = append(methods[path], method)
 	}
 	endpoints := s.endpoints()
+	if s.c.SignIn != nil {
+		endpoints = append(endpoints, typed(endpoint{method: http.MethodPost, path: "/v1/dashboard/logins", scope: access.Admin,
+			status: http.StatusCreated, fleeting: true, summary: "Make a link that lets one person into the dashboard, once"}, s.createLogin))
+	}
 	for _, e := range endpoints {
 		handle(e.method, e.path, s.handler(e))
 		if e.lines != nil {

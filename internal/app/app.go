@@ -54,7 +54,9 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if err := a.listen(); err != nil {
 		return nil, err
 	}
-	a.core, err = core.New(ctx, core.Options{Config: o.Config, Version: o.Version, Logger: o.Logger, Now: o.Now})
+	a.core, err = core.New(ctx, core.Options{
+		Config: o.Config, Version: o.Version, Logger: o.Logger, Now: o.Now, DashboardURL: o.Config.DashboardURL(a.PrivateAddr()),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,7 @@ type root struct {
 	Credential credentialCmd `cmd:"" help:"Answer a program that asks for a credential: git, kubectl and their like."`
 	Agent      agentCmd      `cmd:"" help:"Keep files filled with working tokens, for programs that read one; --config names the agent's file."`
 	Why        whyCmd        `cmd:"" help:"Say how a connection is, why, and who has to do what."`
+	Dashboard  dashboardCmd  `cmd:"" help:"Make a link that lets one person into the dashboard, once."`
 	Doctor     doctorCmd     `cmd:"" help:"Look at everything a server needs, and say what to do about what is wrong."`
 	Explain    explainCmd    `cmd:"" help:"Say what a reason, a flag or a problem code means."`
 	Connection connectionCmd `cmd:"" help:"List, show, refresh and disconnect connections."`

@@ -49,6 +49,8 @@ type devURLs struct {
 	Public  string `json:"public"`
 	Sandbox string `json:"sandbox"`
 	Key     string `json:"key"`
+	// Dashboard is a link that lets one person in, once.
+	Dashboard string `json:"dashboard"`
 }
 
 // clock is the time of the server and of the sandbox: real time, and whatever
@@ -100,6 +102,12 @@ func (c *devCmd) Run(s *session) (err error) {
 	if err != nil {
 		return d.interrupted(err)
 	}
+	name, _ := s.lookupEnv("USER")
+	login, err := d.client.CreateDashboardLogin(ctx, client.NewDashboardLogin{Role: string(access.Operator), Name: name})
+	if err != nil {
+		return d.interrupted(err)
+	}
+	d.urls.Dashboard = login.URL
 	if err := d.announce(done); err != nil {
 		return err
 	}
@@ -226,7 +234,7 @@ func (d *dev) announce(made []demoResult) error {
 	fmt.Fprintf(&b, "\nEvergrant is running with %d demo businesses. Ctrl-C ends it and leaves nothing behind.\n\n", len(made))
 	for _, row := range [][2]string{
 		{"API", d.urls.API}, {"Merchants", d.urls.Public}, {"Sandbox", d.urls.Sandbox + "  Lightspeed on this machine; every password is \"sandbox\""},
-		{"Key", d.urls.Key},
+		{"Key", d.urls.Key}, {"Dashboard", d.urls.Dashboard + "  works once, for five minutes"},
 	} {
 		fmt.Fprintf(&b, "  %-10s %s\n", row[0], row[1])
 	}
@@ -244,6 +252,9 @@ Who has to do what about the one that lost its access:
 
 An hour later the token is another one, and works:
   curl -d '{"advance":"1h"}' %[3]s/_sandbox/clock && curl -H "Authorization: Bearer %[1]s" %[2]s/v1/connections/cafe_nord@k-series/token
+
+Another link into the dashboard:
+  EVERGRANT_SERVER=%[2]s EVERGRANT_API_KEY=%[1]s %[4]s dashboard
 
 `, d.urls.Key, d.urls.API, d.urls.Sandbox, program)
 	_, err := fmt.Fprint(d.s.stdout, b.String())

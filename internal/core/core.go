@@ -19,7 +19,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/evergrant/evergrant/client"
-	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/api"
 	"github.com/evergrant/evergrant/internal/config"
 	"github.com/evergrant/evergrant/internal/connect"
@@ -41,6 +40,8 @@ type Options struct {
 	Version string
 	Logger  *slog.Logger
 	Now     func() time.Time // nil: time.Now
+	// DashboardURL is where people reach Private; "": nobody can log in to it.
+	DashboardURL string
 }
 
 // Core is the engine with its handlers. Its methods and its handlers may be used
@@ -135,10 +136,15 @@ func (c *Core) assemble(ctx context.Context, o Options) error {
 		File: conf.Webhooks(), Logger: log, Now: now, Counted: metrics.Delivered, Random: rand.Float64,
 	})
 	c.undo.Add("webhooks", c.webhooks.Stop)
+	people, err := c.signIn(o, st, ring)
+	if err != nil {
+		return err
+	}
 	return c.handlers(o, hub, links, api.Config{
 		Manager: c.Manager, Links: links, Store: st, Webhooks: c.webhooks, FileKeys: conf.Keys(), Keys: api.NewKeyring(st, conf.Keys(), now),
 		Metrics: metrics, Logger: log, Now: now, Version: o.Version, PublicURL: conf.Server.PublicURL,
-		Proxy: proxy.New(proxy.Config{Sender: sender, Apps: conf.Providers(), Rules: conf.ProxyRules()}),
+		Proxy:  proxy.New(proxy.Config{Sender: sender, Apps: conf.Providers(), Rules: conf.ProxyRules()}),
+		SignIn: people,
 	})
 }
 
@@ -178,11 +184,11 @@ func (c *Core) handlers(o Options, hub *event.Hub, links *connect.Service, priva
 	if err != nil {
 		return err
 	}
-	pages, err := c.dashboard(o, private.Store, hub, func(*http.Request) (access.Person, bool) { return access.Person{}, false })
+	pages, err := c.dashboard(o, private.Store, hub, private.SignIn.Person)
 	if err != nil {
 		return err
 	}
-	c.Private = c.guard("private", beside(asking, pages), log)
+	c.Private = c.guard("private", beside(asking, pages, private.SignIn.Handler()), log)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package core
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/dashboard"
@@ -17,13 +18,26 @@ func (c *Core) dashboard(o Options, st store.Store, hub *event.Hub, who func(*ht
 	})
 }
 
-// beside serves the dashboard's pages at their addresses and the API at all
-// others.
-func beside(api, pages http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", api)
+// beside serves the dashboard's pages and its login at their addresses and the API
+// at all others. It goes by the first segment: the API reads paths as they came,
+// and a ServeMux before it would clean them.
+func beside(api, pages, login http.Handler) http.Handler {
+	by := map[string]http.Handler{"login": login, "logout": login}
 	for _, path := range dashboard.Paths() {
-		mux.Handle(path, pages)
+		by[segment(strings.TrimSuffix(path, "{$}"))] = pages
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.EscapedPath()
+		h := by[segment(path)]
+		if h == nil || strings.HasPrefix(path, "//") {
+			h = api
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// segment returns the first segment of a path.
+func segment(path string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return first
 }

@@ -29,15 +29,15 @@ type Invitation struct {
 }
 
 // Invite makes a link that lets one person in, once, within LinkLife. The name is
-// what they will be called. An error that the operator can do something about is
+// what they will be called, as far as it can be shown. An error that the operator can do something about is
 // an *[evergrant.Error].
 func (s *Service) Invite(ctx context.Context, name string, role access.Role) (Invitation, error) {
-	switch {
+	switch name = clean(name); {
 	case s.c.URL == "":
 		return Invitation{}, &evergrant.Error{Op: "invite", Code: "conflict", ActBy: evergrant.ActOperator,
 			Message: "it is not known where people reach the dashboard; set dashboard.url"}
-	case name != clean(name), name == "":
-		return Invitation{}, fmt.Errorf("signin: the name %q cannot be shown", name)
+	case name == "":
+		return Invitation{}, &evergrant.Error{Op: "invite", Code: "invalid_request", Message: "name: nothing of it can be shown", Err: evergrant.ErrInvalid}
 	case !role.May(access.Viewer):
 		return Invitation{}, fmt.Errorf("signin: there is no role %q", role)
 	}
@@ -68,7 +68,7 @@ func (s *Service) showLink(r *http.Request) answer {
 	}
 	p := page{
 		Heading: "Log in as " + l.Name + "?",
-		Lead:    []string{"This link lets you into the dashboard once. You will be " + l.Name + " there, and you " + may(l.Role)},
+		Lead:    []string{"This link lets one person into the dashboard, once. Your role is " + string(l.Role) + ": you " + may(l.Role)},
 		Form:    form{Action: r.URL.EscapedPath(), Label: "Log in"},
 		Note:    "If you did not ask for this link, close the page.",
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/evergrant/evergrant/internal/proxy"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/secret"
+	"github.com/evergrant/evergrant/internal/signin"
 	"github.com/evergrant/evergrant/internal/spool"
 	"github.com/evergrant/evergrant/internal/store"
 	"github.com/evergrant/evergrant/internal/store/sqlite"
@@ -101,10 +102,12 @@ func New(t testing.TB, o Options) *Kit {
 	links := connect.New(connect.Config{Store: k.Store, Ring: ring, Spool: journal, Sender: sender, Apps: apps,
 		Issuer: k.Manager.Issuer(), PublicURL: "https://connect.example", ReturnURLAllow: []string{"https://app.example/*"},
 		Now: k.Now, Logger: slog.New(slog.DiscardHandler)})
+	people, err := signin.New(signin.Config{Store: k.Store, Ring: ring, URL: "https://dashboard.example", Logger: log, Now: k.Now})
+	must(t, err)
 	admin := access.Key{ID: "key_admin", Name: "admin", Hash: access.Hash(AdminKey), Scopes: []access.Scope{access.Admin}}
 	k.Config = api.Config{Manager: k.Manager, Links: links, Store: k.Store, Webhooks: k.webhooks(hub, ring, sender, metrics),
 		Keys:    api.NewKeyring(k.Store, []access.Key{admin}, k.Now),
-		Metrics: metrics, Logger: log, Now: k.Now, Version: "test", PublicURL: "https://connect.example",
+		Metrics: metrics, Logger: log, Now: k.Now, Version: "test", PublicURL: "https://connect.example", SignIn: people,
 		Proxy: proxy.New(proxy.Config{Sender: sender, Apps: apps, Rules: o.Rules})}
 	k.Handler, err = api.New(k.Config)
 	must(t, err)
