@@ -85,3 +85,27 @@ func TestATokenThatIsRepeatedIsServedToItsEnd(t *testing.T) {
 		})
 	}
 }
+
+// TestATokenThatIsBeingRenewedIsNotServedToItsEnd: an open attempt moves the time
+// its grant is due past the end of the token, which does not make it one that the
+// provider repeats.
+func TestATokenThatIsBeingRenewedIsNotServedToItsEnd(t *testing.T) {
+	const life = 3 * time.Minute
+	bubble(t, kitOptions{
+		oracle: oracle.Options{Rotation: oracle.Strict, AccessLife: life},
+		policy: func(p *grant.Policy) { p.RefreshWindow = 8 * time.Second },
+	}, func(t *testing.T, k *kit) {
+		ref := k.adopt("cafe")
+		if _, err := k.Refresh(t.Context(), ref); err != nil {
+			t.Fatal(err)
+		}
+		k.oracle.SetFault(func(oracle.Send) oracle.Fault { return oracle.Fault{After: 9 * time.Second} })
+		k.sleep(life - 3*time.Second)
+		if n := len(k.oracle.Sends()); n != 2 {
+			t.Fatalf("%d requests were sent, want the second to be under way", n)
+		}
+		if h := k.token(ref); time.Until(h.Token.Expiry) < life/2 {
+			t.Errorf("a token with %s left was served while its successor was on its way", time.Until(h.Token.Expiry))
+		}
+	})
+}
