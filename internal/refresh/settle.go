@@ -10,6 +10,7 @@ import (
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/store"
+	"github.com/evergrant/evergrant/internal/telemetry"
 )
 
 // refused deals with any outcome but tokens, as the policy judges it.
@@ -72,6 +73,9 @@ func (a *attempt) settle(v grant.Verdict, res oauth.Result, events []grant.Event
 		e.admit(func() { a.settleLater(s, next) })
 	}
 	e.c.Metrics.Refreshed(g.App, outcomeLabel(v, res), string(v.Reason), now.Sub(a.began))
+	if a.ans.Status != 0 || res.Code != "" || res.Description != "" {
+		e.c.Metrics.Answered(g.App, telemetry.Answer{Status: a.ans.Status, Code: res.Code, Description: res.Description})
+	}
 	return next
 }
 

@@ -14,6 +14,9 @@ import (
 // contract's.
 type Metrics struct {
 	Registry *prometheus.Registry
+	// Trends keeps how refreshes went, for people; nil: nobody does. Set it before
+	// anything is counted.
+	Trends *Trends
 
 	refreshes  *prometheus.CounterVec
 	sends      *prometheus.CounterVec
@@ -75,6 +78,20 @@ func NewMetrics(version string) *Metrics {
 func (m *Metrics) Refreshed(app, outcome, reason string, took time.Duration) {
 	m.refreshes.WithLabelValues(app, outcome, reason).Inc()
 	m.duration.WithLabelValues(app).Observe(took.Seconds())
+	if m.Trends != nil {
+		why := ""
+		if outcome != "ok" {
+			why = reason
+		}
+		m.Trends.refreshed(app, why, took)
+	}
+}
+
+// Answered takes in what a provider answered instead of tokens.
+func (m *Metrics) Answered(app string, a Answer) {
+	if m.Trends != nil {
+		m.Trends.answered(app, a)
+	}
 }
 
 // Sent counts a refresh token that is about to be presented.
