@@ -87,7 +87,7 @@ func (c cookies) open(r *http.Request, kind string, into any) bool {
 		if len(k.Value) > maxCookie {
 			continue
 		}
-		sealed, err := base64.RawURLEncoding.DecodeString(k.Value)
+		sealed, err := base64.RawURLEncoding.Strict().DecodeString(k.Value)
 		if err != nil {
 			continue
 		}
