@@ -157,17 +157,37 @@ func (s *Store) NewestLinks(ctx context.Context, connectionIDs []string) (map[st
 	return newest, nil
 }
 
-const countLinksQuery = `SELECT app, purpose, locale, state, problem,
-		state NOT IN ('completed', 'revoked') AND expires_at <= ? AS expired, count(*)
-	FROM links WHERE created_at >= ? GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6`
+// countLinksQuery steps through the index from each kind of link to the next, and
+// counts of each what lies after the moment. To group the links would be to sort
+// them. Without a plus only the first column would lead into the index, and without
+// the last of times a step would walk through all links of its kind.
+const countLinksQuery = `WITH RECURSIVE kind (app, purpose, locale, state, problem) AS (
+		VALUES ('', '', '', '', '') UNION ALL
+		SELECT l.app, l.purpose, l.locale, l.state, l.problem FROM kind k CROSS JOIN links l ON l.n = (
+			SELECT x.n FROM links x WHERE (x.app, x.purpose, x.locale, x.state, x.problem, x.created_at) > (+k.app, +k.purpose, +k.locale, +k.state, +k.problem, ` + maxTime + `)
+			ORDER BY x.app, x.purpose, x.locale, x.state, x.problem LIMIT 1)
+	)
+	SELECT k.*, (` + countKindQuery + `), iif(k.state IN ('completed', 'revoked'), 0, (` + countKindQuery + ` AND x.expires_at <= @now))
+	FROM kind k`
+
+const maxTime = "9223372036854775807"
+
+const countKindQuery = `SELECT count(*) FROM links x WHERE x.app = k.app AND x.purpose = k.purpose AND x.locale = k.locale
+		AND x.state = k.state AND x.problem = k.problem AND x.created_at >= @since`
 
 // CountLinks implements [store.Overview].
 func (s *Store) CountLinks(ctx context.Context, since, now time.Time) ([]store.LinkCount, error) {
 	var counts []store.LinkCount
-	err := s.each(ctx, countLinksQuery, []any{micros(now), micros(since)}, func(row scanner) error {
+	err := s.each(ctx, countLinksQuery, []any{sql.Named("now", micros(now)), sql.Named("since", micros(since))}, func(row scanner) error {
 		var c store.LinkCount
-		err := row.Scan(&c.App, &c.Purpose, &c.Locale, &c.State, &c.Problem, &c.Expired, &c.Count)
-		counts = append(counts, c)
+		var expired int
+		err := row.Scan(&c.App, &c.Purpose, &c.Locale, &c.State, &c.Problem, &c.Count, &expired)
+		for _, c.Expired = range []bool{false, true} {
+			if c.Count -= expired; c.Count > 0 {
+				counts = append(counts, c)
+			}
+			c.Count, expired = expired, 0
+		}
 		return err
 	})
 	return counts, err

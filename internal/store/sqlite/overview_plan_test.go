@@ -32,7 +32,7 @@ func TestTheOverviewIsAnsweredFromIndexes(t *testing.T) {
 		"flagged, app":    {latest(store.LatestFilter{Flagged: true, App: "a"}), nil, []string{"SEARCH c USING INDEX connections_flagged_of_app (app=? AND since>? AND (since,id)<(?,?))"}, nil},
 		"changes":         {changesQuery, nil, []string{"SEARCH x USING INDEX events_connection (connection=? AND rowid>?)", "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"}, []string{"DISTINCT", "ORDER BY"}},
 		"newest links":    {newestLinksQuery, nil, []string{"SEARCH x USING COVERING INDEX links_connection (connection_n=?)", "SEARCH l USING INDEX sqlite_autoindex_links_1 (id=?)"}, nil},
-		"links counted":   {countLinksQuery, nil, []string{"SEARCH links USING COVERING INDEX links_created (created_at>?)"}, []string{"GROUP BY"}},
+		"links counted":   {countLinksQuery, []any{sql.Named("since", 0), sql.Named("now", 0)}, []string{"SEARCH x USING COVERING INDEX links_kind ((app,purpose,locale,state,problem,created_at)>(?,?,?,?,?,?))", "SEARCH x USING COVERING INDEX links_kind (app=? AND purpose=? AND locale=? AND state=? AND problem=? AND created_at>?)"}, nil},
 		"what text names": {findQuery, find, []string{"SEARCH connections USING COVERING INDEX sqlite_autoindex_connections_1 (id=?)", "SEARCH connections USING COVERING INDEX sqlite_autoindex_connections_2 (app=? AND key=?)", "SEARCH connections USING INDEX connections_key (<expr>=?)", "SEARCH links USING INDEX sqlite_autoindex_links_1 (id=?)", "SEARCH links USING INDEX links_code (<expr>=?)", "SEARCH connections USING COVERING INDEX connections_key (<expr>>? AND <expr><?)", "SEARCH connections USING COVERING INDEX connections_name (<expr>>? AND <expr><?)"}, []string{"GROUP BY", "ORDER BY"}},
 	} {
 		plan := planOf(t, s, test.query, test.args...)

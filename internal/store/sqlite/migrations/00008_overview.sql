@@ -13,7 +13,7 @@ CREATE INDEX connections_name ON connections (lower(name));
 CREATE INDEX links_code ON links (upper(replace(short_code, '-', '')));
 
 -- All that is counted of links is in here, so that counting reads nothing else.
-CREATE INDEX links_created ON links (created_at, app, purpose, locale, state, problem, expires_at);
+CREATE INDEX links_kind ON links (app, purpose, locale, state, problem, created_at, expires_at);
 
 -- Ids sort by time, so a connection's newest link is the last one.
 DROP INDEX links_connection;
