@@ -11,15 +11,15 @@ import (
 	"github.com/evergrant/evergrant/internal/store"
 )
 
-// counting counts the reads of credentials.
+// counting counts the reads of what tokens are handed out from.
 type counting struct {
 	store.Store
 	reads atomic.Int64
 }
 
-func (c *counting) Credentials(ctx context.Context, id string) (grant.Grant, []byte, error) {
+func (c *counting) Holdings(ctx context.Context, id string) ([]store.Holding, error) {
 	c.reads.Add(1)
-	return c.Store.Credentials(ctx, id)
+	return c.Store.Holdings(ctx, id)
 }
 
 func TestReadsAskTheStoreOnlyInsideTheRefreshWindow(t *testing.T) {

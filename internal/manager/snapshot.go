@@ -3,7 +3,6 @@ package manager
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -68,31 +67,17 @@ func (m *Manager) buildOnce(ctx context.Context, ref grant.Ref) (*snapshot, erro
 // read reads everything a token read needs of a connection. old is what was
 // known of it before, or nil.
 func (m *Manager) read(ctx context.Context, c grant.Connection, old *snapshot) (*snapshot, error) {
-	grants, err := m.c.Store.Grants(ctx, c.ID)
-	if err != nil {
-		return nil, err
-	}
-	reach, err := m.c.Store.Locations(ctx, c.ID)
+	holdings, err := m.c.Store.Holdings(ctx, c.ID)
 	if err != nil {
 		return nil, err
 	}
 	s := &snapshot{connection: c}
-	for _, g := range grants {
-		if !g.Status.State.Live() {
-			continue
-		}
-		h, degraded, err := m.hold(ctx, g.ID, old)
-		if errors.Is(err, store.ErrNotFound) {
-			continue // disconnected between two reads
-		}
+	for _, is := range holdings {
+		h, degraded, err := m.hold(is, old)
 		if err != nil {
 			return nil, err
 		}
-		for _, l := range reach {
-			if l.GrantID == g.ID && !l.Lost() {
-				h.locations = append(h.locations, l.ID)
-			}
-		}
+		h.locations = is.Locations
 		s.grants = append(s.grants, h)
 		s.degraded = s.degraded || degraded
 	}
@@ -111,15 +96,9 @@ func (m *Manager) read(ctx context.Context, c grant.Connection, old *snapshot) (
 
 // hold opens a grant's current credentials. degraded is set if they are the
 // journal's, because the store cannot take them yet.
-func (m *Manager) hold(ctx context.Context, grantID string, old *snapshot) (h held, degraded bool, err error) {
-	g, sealed, err := m.c.Store.Credentials(ctx, grantID)
-	if err != nil {
-		return held{}, false, err
-	}
-	if sealed == nil { // disconnected since it was listed
-		return held{}, false, store.ErrNotFound
-	}
-	cred, err := m.open(g, sealed)
+func (m *Manager) hold(is store.Holding, old *snapshot) (h held, degraded bool, err error) {
+	g := is.Grant
+	cred, err := m.open(g, is.Sealed)
 	if err != nil {
 		return held{}, false, err
 	}

@@ -73,10 +73,10 @@ type interrupted struct {
 	grants func()
 }
 
-func (i *interrupted) Grants(ctx context.Context, id string) ([]grant.Grant, error) {
+func (i *interrupted) Holdings(ctx context.Context, id string) ([]store.Holding, error) {
 	if i.grants != nil {
 		i.grants()
 		return nil, store.ErrUnavailable
 	}
-	return i.failing.Grants(ctx, id)
+	return i.failing.Holdings(ctx, id)
 }

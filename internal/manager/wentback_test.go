@@ -90,16 +90,9 @@ func (b *goingBack) show(k *kit, g grant.Grant, token string) {
 	b.grant = g
 }
 
-func (b *goingBack) Credentials(ctx context.Context, id string) (grant.Grant, []byte, error) {
-	if b.grant.ID == id {
-		return b.grant, b.sealed, nil
-	}
-	return b.Store.Credentials(ctx, id)
-}
-
-func (b *goingBack) Grants(ctx context.Context, id string) ([]grant.Grant, error) {
+func (b *goingBack) Holdings(ctx context.Context, id string) ([]store.Holding, error) {
 	if b.grant.ConnectionID == id {
-		return []grant.Grant{b.grant}, nil
+		return []store.Holding{{Grant: b.grant, Sealed: b.sealed}}, nil
 	}
-	return b.Store.Grants(ctx, id)
+	return b.Store.Holdings(ctx, id)
 }

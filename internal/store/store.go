@@ -436,6 +436,7 @@ type Run struct {
 // Store is all of it.
 type Store interface {
 	Connections
+	Holdings
 	Readings
 	Deadlines
 	Overview

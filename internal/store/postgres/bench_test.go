@@ -231,6 +231,23 @@ func BenchmarkCredentials(b *testing.B) {
 	}
 }
 
+// BenchmarkColdRead reads what a token is handed out from when it is not in memory:
+// a connection by its address, then its grants with credentials and locations.
+// Compare it with the point select.
+func BenchmarkColdRead(b *testing.B) {
+	s := benchStores(b, 1)[0]
+	b.ResetTimer()
+	for range b.N {
+		c, err := s.Connection(b.Context(), grant.Ref{App: testApp, Key: fmt.Sprintf("biz_%d", 1+mathrand.IntN(benchGrants))})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if held, err := s.Holdings(b.Context(), c.ID); err != nil || len(held) != 1 {
+			b.Fatal(len(held), err)
+		}
+	}
+}
+
 // BenchmarkOpen opens a store with many connections: it must not depend on how
 // many there are.
 func BenchmarkOpen(b *testing.B) {

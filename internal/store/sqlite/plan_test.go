@@ -42,6 +42,7 @@ func TestHotQueriesAreAnsweredFromAnIndex(t *testing.T) {
 		"claim":                 {claimQuery, "SEARCH g USING INDEX grants_due (app=? AND due_at>? AND due_at<?)"},
 		"credentials":           {credentialsQuery, "SEARCH g USING INDEX sqlite_autoindex_grants_1 (id=?)"},
 		"grants":                {grantsQuery, "SEARCH c USING COVERING INDEX sqlite_autoindex_connections_1 (id=?)"},
+		"holdings":              {holdingsQuery, "SEARCH c USING COVERING INDEX sqlite_autoindex_connections_1 (id=?)"},
 		"live grants":           {liveGrantsQuery, "SEARCH grants USING INDEX sqlite_autoindex_grants_1 (id>?)"},
 		"next reading":          {nextReadingQuery, "SEARCH readings USING COVERING INDEX readings_due (app=? AND due_at<?)"},
 		"readings":              {readingsQuery, "SEARCH r USING COVERING INDEX readings_due (app=? AND due_at<?)"},
@@ -52,7 +53,7 @@ func TestHotQueriesAreAnsweredFromAnIndex(t *testing.T) {
 		"a connection's events": {`SELECT n FROM events WHERE (n > ?) AND (n IN (` + eventsOfConnection + `)) ORDER BY n LIMIT ?`, "SEARCH events USING INTEGER PRIMARY KEY (rowid=?)"},
 	} {
 		plan := planOf(t, s, test.query)
-		sorts := strings.Contains(plan, "TEMP B-TREE FOR ORDER BY") && name != "grants" // of which there are few
+		sorts := strings.Contains(plan, "TEMP B-TREE FOR ORDER BY") && name != "grants" && name != "holdings" // of which there are few
 		if !strings.HasPrefix(plan, test.first+"\n") || sorts {
 			t.Errorf("%s:\n%s", name, plan)
 		}

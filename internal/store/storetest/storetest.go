@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) store.Store
 		"arrivals":       arrivalTests(),
 		"filters":        filterTests(),
 		"install":        installTests(),
+		"holdings":       holdingTests(),
 		"locations":      locationTests(),
 		"readings":       readingTests(),
 		"deadlines":      deadlineTests(),
