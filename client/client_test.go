@@ -179,6 +179,9 @@ func TestEverythingCanBeManaged(t *testing.T) {
 	if keys := must(c.Keys(ctx))(t); len(keys) != 2 || keys[1].RevokedAt.IsZero() {
 		t.Errorf("%+v", keys)
 	}
+	if l := must(c.CreateDashboardLogin(ctx, client.NewDashboardLogin{Role: "support", Name: "Anna"}))(t); l.ExpiresAt.IsZero() || !strings.HasPrefix(l.URL, "https://dashboard.example/login/link/") {
+		t.Errorf("%+v", l)
+	}
 	if apps := must(c.Apps(ctx))(t); len(apps) != 2 || !apps[0].CredentialsOK {
 		t.Errorf("%+v", apps)
 	}

@@ -50,6 +50,7 @@ type Kit struct {
 	T       testing.TB
 	Oracle  *oracle.Server
 	Store   store.Store
+	Ring    *seal.Ring
 	Manager *manager.Manager
 	Config  api.Config // what Handler was made from
 	Handler http.Handler
@@ -88,6 +89,7 @@ func New(t testing.TB, o Options) *Kit {
 	}
 	ring, err := seal.Ephemeral()
 	must(t, err)
+	k.Ring = ring
 	journal, err := spool.Open(spool.Options{Dir: filepath.Join(dir, "spool"), Ring: ring, Logger: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	t.Cleanup(func() { _ = journal.Close() })
