@@ -127,14 +127,15 @@ type providerEvent struct {
 	Detail    string `json:"detail"`
 }
 
-// startProvider starts node-oidc-provider until the test ends.
-func startProvider(t *testing.T, redirectURI string, life int) *provider {
+// startProvider starts node-oidc-provider until the test ends. It may be told in
+// JSON what is known of the people who log in there.
+func startProvider(t *testing.T, redirectURI string, life int, people ...string) *provider {
 	t.Helper()
 	const folder = "oidc-provider"
 	if _, err := os.Stat(filepath.Join(folder, "node_modules", folder)); err != nil {
 		t.Fatalf("the authorization server to test against is not installed; run: make test (%v)", err)
 	}
-	cmd := exec.Command("node", "server.mjs", redirectURI, fmt.Sprint(life))
+	cmd := exec.Command("node", append([]string{"server.mjs", redirectURI, fmt.Sprint(life)}, people...)...)
 	cmd.Dir = folder
 	return runProvider(t, cmd)
 }

@@ -1,10 +1,12 @@
 // A real authorization server with refresh-token rotation: its reuse detection
 // revokes the whole grant. It listens on a free port of 127.0.0.1 and tells the
-// test what happens, one JSON object a line on standard output.
+// test what happens, one JSON object a line on standard output. Whoever logs in is
+// who they say; what is known of them may be given as JSON: {"anna":{"email":…}}.
 import { createServer } from 'node:http';
 import { Provider } from 'oidc-provider';
 
-const [redirectURI, accessTTL] = process.argv.slice(2);
+const [redirectURI, accessTTL, people = '{}'] = process.argv.slice(2);
+const known = JSON.parse(people);
 const tell = (event, more = {}) => process.stdout.write(JSON.stringify({ event, ...more }) + '\n');
 
 const server = createServer();
@@ -20,6 +22,8 @@ server.listen(0, '127.0.0.1', () => {
     }],
     cookies: { keys: ['only for this test'] },
     features: { devInteractions: { enabled: true }, revocation: { enabled: true } },
+    claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'preferred_username'], groups: ['groups'] },
+    findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ ...known[id], sub: id }) }),
     pkce: { required: () => true },
     rotateRefreshToken: true,
     ttl: { AccessToken: Number(accessTTL), RefreshToken: 86400, Grant: 86400, Interaction: 600, Session: 600 },
