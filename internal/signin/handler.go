@@ -151,7 +151,7 @@ func (s *Service) login(r *http.Request) answer {
 	}
 	if s.idp == nil {
 		return answer{status: http.StatusOK, page: page{
-			Heading: "Log in",
+			Heading: "Log in to Evergrant",
 			Lead:    []string{"This dashboard opens with a link that works once and for five minutes."},
 			Note:    "Whoever runs this server makes one with", Command: command,
 		}}
@@ -161,7 +161,7 @@ func (s *Service) login(r *http.Request) answer {
 		return s.unreachable(r, err)
 	}
 	return answer{status: http.StatusOK, formAction: origin(d.provider.Endpoint().AuthURL), page: page{
-		Heading: "Log in",
+		Heading: "Log in to Evergrant",
 		Lead:    []string{"You log in at " + s.idp.host() + " and come back here."},
 		Form:    form{Action: startPath, Label: "Continue", Next: next},
 		Note:    "No account there? Whoever runs this server can make a link with", Command: command,
