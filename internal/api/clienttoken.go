@@ -46,7 +46,7 @@ type clientFailure struct {
 	Description    string `json:"error_description"`
 	URI            string `json:"error_uri" doc:"urn:evergrant:problem: and the code"`
 	Code           string `json:"code" doc:"as in a problem of this API"`
-	ActBy          string `json:"act_by"`
+	ActBy          string `json:"act_by" enum:"merchant,operator,provider,nobody"`
 	RequestID      string `json:"request_id"`
 	Connection     string `json:"connection,omitempty"`
 	RetryAfter     int64  `json:"retry_after,omitempty"`
@@ -310,8 +310,8 @@ type clientForm struct {
 
 // clientTokenEndpoint documents what [server.serveClientToken] serves.
 func clientTokenEndpoint() endpoint {
-	e := endpoint{method: http.MethodPost, path: clientTokenPath, status: http.StatusOK, out: reflect.TypeFor[clientToken](), open: true,
-		id: "post-oauth-token", summary: "Get a token as any OAuth client does, by the client credentials grant"}
+	e := endpoint{id: "get-client-token", method: http.MethodPost, path: clientTokenPath, status: http.StatusOK, out: reflect.TypeFor[clientToken](), open: true,
+		summary: "Get a token as any OAuth client does, by the client credentials grant"}
 	e.describe = func(op *huma.Operation, all huma.Registry) {
 		op.Description = "The client is a connection and its secret an API key with the scope tokens, by HTTP Basic or in the body."
 		op.Security = []map[string][]string{{"client": {}}, {}}

@@ -48,11 +48,11 @@ type change struct {
 // connectionParams select connections.
 var connectionParams = withPaging(
 	param{name: "app", doc: "name of an app"},
-	param{name: "state", doc: "one state or several", repeat: true},
-	param{name: "act_by", doc: "merchant, operator, provider or nobody"},
+	param{name: "state", doc: "one state or several", repeat: true, enum: "pending,connected,degraded,needs_reauthorization,disconnected"},
+	param{name: "act_by", doc: "who has to act", enum: "merchant,operator,provider,nobody"},
 	param{name: "q", doc: "part of the business key or the name"},
-	param{name: "tag.", doc: "tag.region=eu: connections with this tag"},
-	param{name: "deadline_before", doc: "a live grant dies before this time"},
+	param{name: "tag.", doc: `tag.region=eu: connections with this tag; for generated clients, {"tag.region": "eu"}`},
+	param{name: "deadline_before", doc: "a live grant dies before this time", format: "date-time"},
 )
 
 func (s *server) listConnections(c *call, _ none) (page[connection], error) {

@@ -25,7 +25,7 @@ type locationWire struct {
 	BusinessName string         `json:"business_name"`
 	Required     bool           `json:"required"`
 	Grants       []string       `json:"grants" nullable:"false" doc:"the live grants that reach it"`
-	RestorableBy []restorerWire `json:"restorable_by,omitempty" doc:"of a location that nobody reaches: by whose approval it was reached, the last to see it first"`
+	RestorableBy []restorerWire `json:"restorable_by,omitempty" nullable:"false" doc:"of a location that nobody reaches: by whose approval it was reached, the last to see it first"`
 }
 
 // restorerWire is somebody who could make a location reachable again.

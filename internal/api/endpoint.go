@@ -83,6 +83,7 @@ func (s *server) finish(c *call) {
 // endpoint is one operation: what serves it, and what the OpenAPI document says
 // about it.
 type endpoint struct {
+	id           string // what generated clients name it by, as in list-links
 	method, path string
 	scope        access.Scope // "": any key
 	or           access.Scope // does as well, if not ""
@@ -97,8 +98,7 @@ type endpoint struct {
 	query    []param
 	in, out  reflect.Type // nil: none
 	run      func(*call) (any, error)
-	id       string                                      // in the OpenAPI document, if not made from the path
-	describe func(op *huma.Operation, all huma.Registry) // what else that document says of it
+	describe func(op *huma.Operation, all huma.Registry) // what else the OpenAPI document says of it
 	// lines takes many of in and answers with as many of out, a line each, instead
 	// of run.
 	lines func(*call)

@@ -16,7 +16,7 @@ var connectionEventParams = withPaging(
 	param{name: "after", doc: "id of the last event seen"},
 	param{name: "type", doc: "types, or families such as connection.*", repeat: true},
 	param{name: "wait", doc: "how long to wait for an event if there is none, up to 60s"},
-	param{name: "order", doc: "asc, the order of the log, or desc, newest first"},
+	param{name: "order", doc: "asc, the order of the log, or desc, newest first", enum: "asc,desc"},
 )
 
 // eventParams select events.

@@ -102,7 +102,7 @@ func (s *server) failGateway(c *call, err error) {
 
 // forwardAuthEndpoint documents what [server.serveForwardAuth] serves.
 func forwardAuthEndpoint() endpoint {
-	e := endpoint{method: http.MethodGet, path: forwardAuthPrefix + "{ref}", scope: access.Tokens, query: tokenParams, status: http.StatusOK,
+	e := endpoint{id: "forward-auth", method: http.MethodGet, path: forwardAuthPrefix + "{ref}", scope: access.Tokens, query: tokenParams, status: http.StatusOK,
 		summary: "Show a gateway which Authorization header to send along"}
 	e.describe = func(op *huma.Operation, _ huma.Registry) {
 		op.Description += " Basic authorization with the key as the password does too. Errors have the status 401, 403 or 5xx, as gateways expect."

@@ -33,7 +33,7 @@ const (
 type imported struct {
 	Line   int    `json:"line" doc:"counted from 1"`
 	Ref    string `json:"ref"`
-	Status string `json:"status" doc:"created, updated or failed"`
+	Status string `json:"status" enum:"created,updated,failed"`
 	Error  string `json:"error,omitempty"`
 }
 

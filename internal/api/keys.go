@@ -12,7 +12,7 @@ import (
 // newKey is the body that makes an API key.
 type newKey struct {
 	Name       string   `json:"name" doc:"what it is for"`
-	Scopes     []string `json:"scopes" doc:"tokens, connections, links, events, admin"`
+	Scopes     []string `json:"scopes" enum:"tokens,connections,links,events,admin"`
 	Apps       []string `json:"apps,omitempty" doc:"only these; every app if it is not given"`
 	Businesses []string `json:"businesses,omitempty" doc:"only these business keys; every business if it is not given"`
 	ExpiresAt  string   `json:"expires_at,omitempty" format:"date-time"`
@@ -23,7 +23,7 @@ type keyWire struct {
 	ID         string     `json:"id"`
 	Key        string     `json:"key,omitempty" doc:"the key itself; told once, when it is made"`
 	Name       string     `json:"name"`
-	Scopes     []string   `json:"scopes" nullable:"false"`
+	Scopes     []string   `json:"scopes" nullable:"false" enum:"tokens,connections,links,events,admin"`
 	Apps       []string   `json:"apps" doc:"null: every app"`
 	Businesses []string   `json:"businesses" doc:"null: every business"`
 	Source     string     `json:"source" enum:"store,file,admin_socket"`

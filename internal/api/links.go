@@ -22,7 +22,7 @@ type newLink struct {
 	Expect       *expect  `json:"expect,omitempty" doc:"who must authorize"`
 	Landing      *bool    `json:"landing,omitempty" doc:"false: the URL redirects to the provider at once"`
 	Locations    []string `json:"locations,omitempty" doc:"the locations a further user's grant is asked for"`
-	Purpose      string   `json:"purpose,omitempty" doc:"add_grant asks for a further user's grant beside those that exist"`
+	Purpose      string   `json:"purpose,omitempty" enum:"connect,reconnect,add_grant" doc:"add_grant asks for a further user's grant beside those that exist"`
 }
 
 type expect struct {
@@ -69,7 +69,7 @@ func wireLink(l grant.Link, ref string) linkWire {
 // linkParams select links.
 var linkParams = withPaging(
 	param{name: "ref", doc: "links of this connection"},
-	param{name: "state", doc: "created, opened, at_provider, completed, failed, expired or revoked"},
+	param{name: "state", doc: "links in this state", enum: "created,opened,at_provider,completed,failed,expired,revoked"},
 )
 
 func (s *server) createLink(c *call, b newLink) (linkWire, error) {
@@ -82,7 +82,7 @@ func (s *server) createLink(c *call, b newLink) (linkWire, error) {
 		Ref: ref, BusinessName: b.BusinessName, ReturnURL: b.ReturnURL, Locale: b.Locale,
 		TTL: f.duration("ttl", b.TTL), Landing: b.Landing, Locations: b.Locations, Purpose: grant.Purpose(b.Purpose),
 	}
-	if b.TTL != "" && r.TTL == 0 {
+	if ttl, ok := parseDuration(b.TTL); ok && ttl == 0 {
 		f.add("ttl", "it must be longer than nothing")
 	}
 	if b.Expect != nil {

@@ -10,7 +10,7 @@ import (
 
 // newLogin is the body that makes a one-time link into the dashboard.
 type newLogin struct {
-	Role string `json:"role" doc:"viewer, support or operator"`
+	Role string `json:"role" enum:"viewer,support,operator"`
 	Name string `json:"name,omitempty" doc:"what the person is called there; the API key's name if it is not given"`
 }
 

@@ -66,6 +66,8 @@ func TestEveryMalformedRequestNamesItsFault(t *testing.T) {
 		{"a misspelt filter", "GET", conns + "?stat=connected", "", 400, "invalid_request", "did you mean state?"},
 		{"a query that cannot be read", "GET", conns + "?q=%zz", "", 400, "invalid_request", `"field":"query"`},
 		{"a link that lives for nothing", "POST", "/v1/links", `{"ref":"a@k-series","ttl":"0s"}`, 400, "invalid_request", `"field":"ttl"`},
+		{"a link that lives for a word", "POST", "/v1/links", `{"ref":"a@k-series","ttl":"soon"}`, 400, "invalid_request",
+			`"errors":[{"field":"ttl","message":"it must be a time span such as 30s, 5m or 7d"}]`},
 		{"a link that lives too long", "POST", "/v1/links", `{"ref":"a@k-series","ttl":"365d"}`, 400, "invalid_request", `"field":"ttl"`},
 		{"a return_url that is not allowed", "POST", "/v1/links", `{"ref":"a@k-series","return_url":"https://evil.example/"}`, 400, "invalid_request", `"field":"return_url"`},
 		{"a state of links that is none", "GET", "/v1/links?state=fine", "", 400, "invalid_request", `"field":"state"`},

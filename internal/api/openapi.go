@@ -27,12 +27,14 @@ func document(endpoints []endpoint, version string) *huma.OpenAPI {
 			},
 		},
 	}
-	failure := &huma.Response{Description: "Problem", Content: map[string]*huma.MediaType{
+	failure := &huma.Response{Description: "Problem", Headers: map[string]*huma.Param{
+		"Retry-After": {Description: "of every 429 and 5xx: seconds", Schema: &huma.Schema{Type: huma.TypeInteger}},
+	}, Content: map[string]*huma.MediaType{
 		"application/problem+json": {Schema: schemas.Schema(reflect.TypeFor[problem](), true, "")},
 	}}
 	for _, e := range endpoints {
 		op := &huma.Operation{
-			OperationID: operationID(e), Summary: e.summary, Parameters: parameters(e),
+			OperationID: e.id, Tags: []string{docsGroupOf(e.path)}, Summary: e.summary, Parameters: parameters(e),
 			Responses: map[string]*huma.Response{"default": failure},
 		}
 		ok := &huma.Response{Description: http.StatusText(e.status)}
@@ -139,16 +141,6 @@ func answerType(t reflect.Type) reflect.Type {
 	return t
 }
 
-// operationID names an operation for generated clients, as in
-// post-connections-ref-token-reject.
-func operationID(e endpoint) string {
-	if e.id != "" {
-		return e.id
-	}
-	path := strings.NewReplacer("/v1/", "", "/", "-", "{", "", "}", "").Replace(e.path)
-	return strings.ToLower(e.method) + "-" + path
-}
-
 // parameters returns the parameters of an endpoint's path and query, and the
 // headers it takes.
 func parameters(e endpoint) []*huma.Param {
@@ -164,16 +156,7 @@ func parameters(e endpoint) []*huma.Param {
 		}
 	}
 	for _, q := range e.query {
-		p := &huma.Param{Name: q.name, In: "query", Description: q.doc, Schema: text}
-		switch {
-		case q.name == "limit":
-			p.Schema = &huma.Schema{Type: huma.TypeInteger, Minimum: number(1), Maximum: number(maxLimit), Default: defaultLimit}
-		case q.repeat:
-			p.Schema = &huma.Schema{Type: huma.TypeArray, Items: text}
-		case strings.HasSuffix(q.name, "."):
-			p.Name += "{name}"
-		}
-		out = append(out, p)
+		out = append(out, queryParameter(q))
 	}
 	if e.tagged() {
 		out = append(out, &huma.Param{Name: "If-None-Match", In: "header", Schema: text, Description: "the ETag of the answer the caller has"})
@@ -183,6 +166,29 @@ func parameters(e endpoint) []*huma.Param {
 			Description: "a request repeated with the same key within 24 hours is not done again"})
 	}
 	return out
+}
+
+// queryParameter documents a query parameter.
+func queryParameter(q param) *huma.Param {
+	p := &huma.Param{Name: q.name, In: "query", Description: q.doc, Schema: &huma.Schema{Type: huma.TypeString, Format: q.format}}
+	if q.enum != "" {
+		for v := range strings.SplitSeq(q.enum, ",") {
+			p.Schema.Enum = append(p.Schema.Enum, v)
+		}
+	}
+	switch {
+	case q.name == "limit":
+		p.Schema = &huma.Schema{Type: huma.TypeInteger, Minimum: number(1), Maximum: number(maxLimit), Default: defaultLimit}
+	case q.repeat:
+		p.Schema = &huma.Schema{Type: huma.TypeArray, Items: p.Schema}
+	case strings.HasSuffix(q.name, "."):
+		// Any name may follow, and only an object's members have any name. Written
+		// as a form, each of them is a parameter of its own.
+		explode := true
+		p.Name, p.Style, p.Explode = strings.TrimSuffix(q.name, ".")+"s", "form", &explode
+		p.Schema = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: p.Schema}
+	}
+	return p
 }
 
 func number(n float64) *float64 { return &n }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,7 +12,8 @@ import (
 )
 
 type operation struct {
-	OperationID string                     `json:"operationId"`
+	OperationID string `json:"operationId"`
+	Tags        []string
 	Responses   map[string]json.RawMessage `json:"responses"`
 	Parameters  []struct{ Name, In string }
 }
@@ -133,6 +135,43 @@ func TestAnswersHaveTheMembersTheirSchemasSay(t *testing.T) {
 		for _, member := range schema.Required {
 			if _, ok := answer[member]; !ok {
 				t.Errorf("%s: %s is required and not there", name, member)
+			}
+		}
+	}
+}
+
+// TestTheDocumentIsFitForGenerators: what programs make of it has names that read
+// well, and types that say what may be there and what may be null.
+func TestTheDocumentIsFitForGenerators(t *testing.T) {
+	k := apitest.New(t, apitest.Options{})
+	var doc struct {
+		Paths      map[string]map[string]operation
+		Components struct{ Schemas map[string]schema }
+	}
+	if err := json.Unmarshal([]byte(k.Do("", "GET", "/v1/openapi.json", "").Body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	name := regexp.MustCompile(`^[a-z]+(-[a-z]+)+$`)
+	for path, operations := range doc.Paths {
+		for method, op := range operations {
+			if !name.MatchString(op.OperationID) || len(op.Tags) != 1 {
+				t.Errorf("%s %s is named %q, in %v", method, path, op.OperationID, op.Tags)
+			}
+			for _, p := range op.Parameters {
+				if strings.ContainsAny(p.Name, "{}.") {
+					t.Errorf("%s: the parameter %s would be sent as it is", op.OperationID, p.Name)
+				}
+			}
+		}
+	}
+	for name, s := range doc.Components.Schemas {
+		for member, m := range s.Properties {
+			types, _ := m.Type.([]any)
+			if nullable := slices.Contains(types, any("null")); nullable && s.More != false && !slices.Contains(s.Required, member) {
+				t.Errorf("%s.%s may be left out or null, which is it?", name, member)
+			}
+			if member == "act_by" && len(m.Enum) != 4 {
+				t.Errorf("%s.%s is one of %v", name, member, m.Enum)
 			}
 		}
 	}

@@ -21,13 +21,13 @@ type problem struct {
 	Detail         string       `json:"detail,omitempty" doc:"one sentence about this one"`
 	Code           string       `json:"code" doc:"what programs decide by"`
 	Reason         string       `json:"reason,omitempty" doc:"why the connection is in its state"`
-	ActBy          string       `json:"act_by" doc:"merchant, operator, provider or nobody"`
+	ActBy          string       `json:"act_by" enum:"merchant,operator,provider,nobody"`
 	RequestID      string       `json:"request_id"`
 	Connection     string       `json:"connection,omitempty" doc:"id of the connection it is about"`
 	RetryAfter     int64        `json:"retry_after,omitempty" doc:"seconds; as in the Retry-After header"`
 	ReauthorizeURL string       `json:"reauthorize_url,omitempty" doc:"link for the merchant; only for keys with the links scope"`
-	Locations      []string     `json:"locations,omitempty" doc:"the locations nobody reaches"`
-	Errors         []fieldError `json:"errors,omitempty" doc:"what is wrong with the request, field by field"`
+	Locations      []string     `json:"locations,omitempty" nullable:"false" doc:"the locations nobody reaches"`
+	Errors         []fieldError `json:"errors,omitempty" nullable:"false" doc:"what is wrong with the request, field by field"`
 
 	authenticate string // WWW-Authenticate
 	allow        string // Allow

@@ -150,7 +150,7 @@ func proxyMethods() []string {
 func proxyEndpoints() []endpoint {
 	var all []endpoint
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
-		e := endpoint{method: method, path: proxyPrefix + "{ref}/{path}", scope: access.Tokens, status: http.StatusOK,
+		e := endpoint{id: "proxy-" + strings.ToLower(method), method: method, path: proxyPrefix + "{ref}/{path}", scope: access.Tokens, status: http.StatusOK,
 			summary: "Send a request to the provider's API with the connection's token"}
 		e.describe = func(op *huma.Operation, _ huma.Registry) {
 			anything := map[string]*huma.MediaType{"*/*": {Schema: &huma.Schema{}}}

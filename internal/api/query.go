@@ -17,6 +17,8 @@ type param struct {
 	name   string // ends in "." if any name may follow, as in tag.region
 	doc    string
 	repeat bool
+	enum   string // its values, separated by commas, if they are known
+	format string // as JSON Schema names it, or ""
 }
 
 // paging are the parameters of every list.

@@ -32,7 +32,7 @@ type tokenConnection struct {
 	ID    string `json:"id"`
 	Key   string `json:"key"`
 	App   string `json:"app"`
-	State string `json:"state"`
+	State string `json:"state" enum:"pending,connected,degraded,needs_reauthorization,disconnected"`
 }
 
 // rejection is the body of a reject.

@@ -41,7 +41,7 @@ type webhookWire struct {
 	Source        string     `json:"source" enum:"store,file" doc:"file: named in the configuration file and changed there"`
 	State         string     `json:"state" enum:"enabled,failing,disabled"`
 	DisabledAt    *time.Time `json:"disabled_at"`
-	DisabledFor   *string    `json:"disabled_because" doc:"gone, failing or operator"`
+	DisabledFor   *string    `json:"disabled_because" enum:"gone,failing,operator"`
 	Failures      int        `json:"failures" doc:"consecutive failed deliveries of the event that is next"`
 	FailingSince  *time.Time `json:"failing_since"`
 	NextTryAt     *time.Time `json:"next_try_at"`

@@ -40,7 +40,7 @@ type connection struct {
 	// DeadlineNear is left out unless it is true.
 	DeadlineNear bool        `json:"deadline_near,omitempty" doc:"a live grant is about to die, and renewals do not keep it from that"`
 	RefreshedAt  *time.Time  `json:"refreshed_at,omitempty" doc:"when its newest token was asked for"`
-	Grants       []grantWire `json:"grants,omitempty"`
+	Grants       []grantWire `json:"grants,omitempty" nullable:"false"`
 }
 
 func wireConnection(c grant.Connection) connection {
@@ -63,7 +63,7 @@ type identity struct {
 	Issuer     string   `json:"issuer,omitempty"`
 	Subject    string   `json:"subject,omitempty"`
 	Account    string   `json:"account,omitempty"`
-	Businesses []string `json:"businesses,omitempty"`
+	Businesses []string `json:"businesses,omitempty" nullable:"false"`
 	Name       string   `json:"name,omitempty"`
 }
 
