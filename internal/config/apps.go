@@ -26,6 +26,7 @@ func (c *Config) buildApps(ps *Problems, recipes map[string]provider.Recipe) {
 			c.oneOf(ps, path+".provider", a.Provider, slices.Sorted(maps.Keys(recipes))...)
 			continue
 		}
+		recipe.Errors = c.meanings(ps, path+".errors", a.Errors, recipe.Errors)
 		app, err := provider.NewApp(provider.AppOptions{
 			Name: name, Recipe: recipe, Environment: provider.Environment(a.Environment), SandboxURL: c.SandboxURL,
 			Endpoints: provider.Endpoints{
@@ -59,6 +60,42 @@ func (c *Config) addJoined(ps *Problems, path string, err error) {
 			*ps = append(*ps, c.At(at, errors.New(text)))
 		}
 	}
+}
+
+// errorOutcomes is what an error code may be said to mean.
+func errorOutcomes() []grant.Outcome {
+	return []grant.Outcome{grant.Refused, grant.Misconfigured, grant.Throttled, grant.Unclear}
+}
+
+// meanings returns what error codes mean: what the file says, and else the recipe.
+func (c *Config) meanings(ps *Problems, path string, said map[string]string, recipe oauth.Errors) oauth.Errors {
+	if len(said) == 0 {
+		return recipe
+	}
+	meant := maps.Clone(recipe)
+	if meant == nil {
+		meant = oauth.Errors{}
+	}
+	for code, word := range said {
+		i := slices.IndexFunc(errorOutcomes(), func(o grant.Outcome) bool { return o.String() == word })
+		switch {
+		case code == "":
+			c.add(ps, path, "has an empty code; write the provider's, like invalid_request")
+		case i < 0:
+			c.oneOf(ps, join(path, code), word, outcomeNames()...)
+		default:
+			meant[code] = errorOutcomes()[i]
+		}
+	}
+	return meant
+}
+
+func outcomeNames() []string {
+	var all []string
+	for _, o := range errorOutcomes() {
+		all = append(all, o.String())
+	}
+	return all
 }
 
 // policy returns what the file changes about the policy of an app's recipe.

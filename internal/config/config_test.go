@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/evergrant/evergrant/internal/grant"
+	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/provider/builtin"
 )
 
 // apiKey is long enough and no secret.
@@ -204,6 +207,27 @@ func TestAMinimalFileGetsUsableDefaults(t *testing.T) {
 	}
 }
 
+func TestErrorCodesMeanWhatTheFileSaysAndElseWhatTheRecipeSays(t *testing.T) {
+	t.Parallel()
+	c, err := Parse([]byte(minimal+`apps:
+  dex: {provider: generic, client_id: x, client_secret: {env: OTHER_SECRET}, issuer: https://dex.example, errors: {"400:invalid_request": refused}}
+  plain: {provider: generic, client_id: x, client_secret: {env: OTHER_SECRET}, issuer: https://id.example}
+  k: {provider: lightspeed-k, client_id: devp-v2-x, client_secret: {env: OTHER_SECRET}, errors: {busy: throttled}}
+`), world())
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipe := maps.Clone(builtin.Recipes()["lightspeed-k"].Errors)
+	recipe["busy"] = grant.Throttled
+	for name, want := range map[string]oauth.Errors{
+		"dex": {"400:invalid_request": grant.Refused}, "plain": nil, "k": recipe,
+	} {
+		if diff := cmp.Diff(want, c.Providers()[name].Recipe.Errors); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 func TestMistakesNameTheirPlaceAndWhatToDo(t *testing.T) {
 	t.Parallel()
 	app := func(lines string) string {
@@ -253,6 +277,9 @@ func TestMistakesNameTheirPlaceAndWhatToDo(t *testing.T) {
 		{"a variable the recipe does not declare", app("    endpoints: {token: \"https://{prefix}.id.example/token\"}\n"), "apps.a.endpoints.token (line 8): generic declares no variables"},
 		{"a client auth that is none", app("    client_auth: digest\n"), "is not one of basic, post, none, private_key_jwt"},
 		{"a secret for a public client", app("    client_auth: none\n    client_secret: {env: OTHER_SECRET}\n"), "apps.a.client_secret (line 9): client_auth none sends no secret"},
+		{"an error code that means nothing known", app("    errors: {invalid_request: refuse}\n"),
+			"apps.a.errors.invalid_request (line 8): must be one of refused, misconfigured, throttled, unclear; did you mean refused?"},
+		{"an error without a code", app("    errors: {\"\": refused}\n"), "apps.a.errors (line 8): has an empty code"},
 		{"an unknown rotation", app("    rotation: {policy: sometimes}\n"), "apps.a.rotation.policy (line 8): rotation policy"},
 		{"a window without a unit", app("    refresh: {window: 30}\n"), "apps.a.refresh.window (line 8): is not a duration; write one like 30s"},
 		{"a window of nothing", minimal + "refresh: {window: 0s}\n", "refresh.window (line 4): must be between 1s and 1d"},

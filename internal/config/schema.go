@@ -20,6 +20,7 @@ func Schema() map[string]any {
 		"apps.*.provider":                  slices.Sorted(maps.Keys(builtin.Recipes())),
 		"apps.*.environment":               names(provider.Production, provider.Trial, provider.Sandbox),
 		"apps.*.client_auth":               {"basic", "post", "none", "private_key_jwt"},
+		"apps.*.errors.*":                  outcomeNames(),
 		"apps.*.rotation.policy":           names(grant.Static, grant.Lenient, grant.Grace, grant.RetireOnUse, grant.Strict, grant.FamilyKill, grant.Unknown),
 		"apps.*.rotation.old_access_token": {"kept", "revoked_now"},
 		"apps.*.refresh.keepalive":         {"auto"},
