@@ -39,6 +39,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer removeCluster()
+	defer func() { closeChromium() }()
 	return m.Run()
 }
 
