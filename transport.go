@@ -9,7 +9,15 @@ import (
 	"strings"
 )
 
-// NewHTTPClient returns a client whose requests carry the connection's token.
+// NewHTTPClient returns a client whose requests carry the connection's token, by a
+// [Transport]. For a token that reaches one location, or another way to the
+// network, make a Transport yourself.
+func NewHTTPClient(src Source, ref Ref) *http.Client {
+	return &http.Client{Transport: &Transport{Source: src, Ref: ref}}
+}
+
+// Transport adds a connection's token to requests. Its fields are not changed once
+// it is used; it is safe for concurrent use.
 //
 // When the API answers 401, the token is reported with [Source.Reject], and a
 // request that can be sent again (one without a body, or with GetBody) is sent
@@ -19,27 +27,35 @@ import (
 // The token goes only to the scheme and host of [Token.BaseURL]: a request to
 // another host fails, and a redirect to one is followed without the token. If
 // BaseURL is "", the first request of a chain of redirects says which host.
-func NewHTTPClient(src Source, ref Ref) *http.Client {
-	return &http.Client{Transport: &transport{src: src, ref: ref, base: http.DefaultTransport}}
+type Transport struct {
+	Source Source
+	Ref    Ref
+	// Options say what token each request needs, such as one that reaches a location.
+	Options TokenOptions
+	// Base sends the requests; nil means http.DefaultTransport.
+	Base http.RoundTripper
 }
 
-// transport adds tokens to requests.
-type transport struct {
-	src  Source
-	ref  Ref
-	base http.RoundTripper
+var _ http.RoundTripper = (*Transport)(nil)
+
+// base is what sends the requests.
+func (t *Transport) base() http.RoundTripper {
+	if t.Base != nil {
+		return t.Base
+	}
+	return http.DefaultTransport
 }
 
 // CloseIdleConnections is called by [http.Client.CloseIdleConnections].
-func (t *transport) CloseIdleConnections() {
-	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+func (t *Transport) CloseIdleConnections() {
+	if c, ok := t.base().(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	tok, err := t.src.Token(req.Context(), t.ref, nil)
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	tok, err := t.Source.Token(req.Context(), t.Ref, &t.Options)
 	if err != nil {
 		closeBody(req)
 		return nil, err
@@ -49,13 +65,16 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	case !ok:
-		return t.base.RoundTrip(req)
+		return t.base().RoundTrip(req)
 	}
-	res, err := t.base.RoundTrip(withToken(req, tok))
+	res, err := t.base().RoundTrip(withToken(req, tok))
 	if err != nil || res.StatusCode != http.StatusUnauthorized {
 		return res, err
 	}
-	again, err := t.src.Reject(req.Context(), t.ref, tok.Fingerprint)
+	again, err := t.Source.Reject(req.Context(), t.Ref, tok.Fingerprint)
+	if err == nil && t.Options != (TokenOptions{}) { // what Reject returns need not be what the options ask for
+		again, err = t.Source.Token(req.Context(), t.Ref, &t.Options)
+	}
 	if err != nil {
 		discard(res)
 		return nil, err
@@ -75,7 +94,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		retry.Body = body
 	}
 	discard(res)
-	return t.base.RoundTrip(retry)
+	return t.base().RoundTrip(retry)
 }
 
 // withToken returns a copy of req that carries tok.

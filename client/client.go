@@ -33,17 +33,29 @@ type Config struct {
 	// and has no time limit for a whole request: the context is the limit. It
 	// cannot be combined with a Unix socket.
 	HTTPClient *http.Client
+	// KeepTokens has Token answer from memory, for as long as the server says that it
+	// will not replace a token by itself, and until this client rejects it or
+	// changes its connection. A connection that somebody else ends is noticed when
+	// the provider's API answers 401, which NewHTTPClient reports. Off, every call
+	// asks the server, which costs it one read of its memory.
+	KeepTokens bool
+	// Patience is how long a call may take in all that the server, or the lack of an
+	// answer, says time may cure: the call is made again as soon as Retry-After
+	// allows, if it only reads or rejects a token. 0 returns the first error.
+	Patience time.Duration
 	// UserAgent is sent with every request; "" means evergrant-go.
 	UserAgent string
 }
 
 // Client talks to one server. It is safe for concurrent use; make one and keep it.
 type Client struct {
-	base  *url.URL // without a slash at its end
-	where string   // for error messages
-	key   string
-	agent string
-	http  *http.Client
+	base     *url.URL // without a slash at its end
+	where    string   // for error messages
+	key      string
+	agent    string
+	http     *http.Client
+	patience time.Duration
+	keeper   *keeper // nil: none
 }
 
 var _ evergrant.Source = (*Client)(nil)
@@ -54,7 +66,10 @@ func New(c Config) (*Client, error) {
 	if path, ok := strings.CutPrefix(c.URL, "unix:"); ok && socket == "" {
 		socket = strings.TrimPrefix(path, "//")
 	}
-	cl := &Client{key: c.Key, agent: c.UserAgent, http: c.HTTPClient}
+	cl := &Client{key: c.Key, agent: c.UserAgent, http: c.HTTPClient, patience: c.Patience}
+	if c.KeepTokens {
+		cl.keeper = newKeeper()
+	}
 	if cl.agent == "" {
 		cl.agent = "evergrant-go"
 	}

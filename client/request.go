@@ -29,6 +29,14 @@ type request struct {
 	path   []string // segments after /v1, not yet escaped
 	query  url.Values
 	body   any // nil: none
+	// repeats: it may be made again though it is no GET, without doing more.
+	repeats bool
+}
+
+// answered is what is known of an answer beside its body.
+type answered struct {
+	header http.Header
+	asked  time.Time // when the request was made
 }
 
 // answer sends a request and returns its decoded answer.
@@ -41,20 +49,69 @@ func answer[T any](ctx context.Context, c *Client, r request) (T, error) {
 // do sends a request and decodes its answer into out, which may be nil. Errors
 // are *evergrant.Error.
 func (c *Client) do(ctx context.Context, r request, out any) error {
+	_, err := c.patiently(ctx, r, out)
+	if c.keeper != nil && r.method != http.MethodGet && r.ref != "" {
+		c.keeper.drop(r.ref, "") // the connection may have changed, whatever the answer
+	}
+	return err
+}
+
+// patiently is do, again as long as time may help and the client is patient.
+func (c *Client) patiently(ctx context.Context, r request, out any) (answered, error) {
+	for began := time.Now(); ; {
+		a := answered{asked: time.Now()}
+		header, err := c.try(ctx, r, out)
+		a.header = header
+		wait, again := r.again(err)
+		if !again || time.Since(began)+wait > c.patience || !pause(ctx, wait) {
+			return a, err
+		}
+	}
+}
+
+// again reports whether a request that ended in err may be made again, and after
+// how long.
+func (r request) again(err error) (time.Duration, bool) {
+	var e *evergrant.Error
+	if r.method != http.MethodGet && !r.repeats || !errors.As(err, &e) || !errors.Is(err, evergrant.ErrTemporary) {
+		return 0, false
+	}
+	return e.RetryAfter, true
+}
+
+// pause waits, and reports whether the wait came to its end: it does not begin
+// one that ctx would cut off.
+func pause(ctx context.Context, d time.Duration) bool {
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < d {
+		return false
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// try sends a request once and returns the header of its answer, nil if there is
+// none.
+func (c *Client) try(ctx context.Context, r request, out any) (http.Header, error) {
 	if slices.Contains(r.path, "") {
-		return r.fail("invalid_request", "the name of what this is about is empty", evergrant.ErrInvalid)
+		return nil, r.fail("invalid_request", "the name of what this is about is empty", evergrant.ErrInvalid)
 	}
 	var body io.Reader
 	if r.body != nil {
 		b, err := json.Marshal(r.body)
 		if err != nil {
-			return r.fail("invalid_request", err.Error(), evergrant.ErrInvalid)
+			return nil, r.fail("invalid_request", err.Error(), evergrant.ErrInvalid)
 		}
 		body = bytes.NewReader(b)
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, c.url(r), body)
 	if err != nil {
-		return r.fail("invalid_request", err.Error(), evergrant.ErrInvalid)
+		return nil, r.fail("invalid_request", err.Error(), evergrant.ErrInvalid)
 	}
 	c.sign(req)
 	req.Header.Set("Accept", "application/json")
@@ -63,23 +120,23 @@ func (c *Client) do(ctx context.Context, r request, out any) error {
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return c.unreachable(r, err)
+		return nil, c.unreachable(r, err)
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
-		return c.unreachable(r, err)
+		return nil, c.unreachable(r, err)
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return c.problem(r, res, answer)
+		return res.Header, c.problem(r, res, answer)
 	}
 	if out == nil {
-		return nil
+		return res.Header, nil
 	}
 	if len(answer) > maxAnswer || json.Unmarshal(answer, out) != nil {
-		return c.foreign(r, res)
+		return res.Header, c.foreign(r, res)
 	}
-	return nil
+	return res.Header, nil
 }
 
 // sign says who asks.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/evergrant/evergrant"
@@ -26,6 +27,31 @@ type tokenAnswer struct {
 
 // Token implements [evergrant.Source].
 func (c *Client) Token(ctx context.Context, ref evergrant.Ref, opts *evergrant.TokenOptions) (*evergrant.Token, error) {
+	if c.keeper != nil {
+		return c.keptToken(ctx, ref, opts)
+	}
+	tok, _, err := c.token(ctx, tokenRequest(ref, opts))
+	return tok, err
+}
+
+// keptToken is Token with what is kept.
+func (c *Client) keptToken(ctx context.Context, ref evergrant.Ref, opts *evergrant.TokenOptions) (*evergrant.Token, error) {
+	if tok := c.keeper.get(ref, opts); tok != nil {
+		return tok, nil
+	}
+	w := want{ref: ref}
+	if opts != nil {
+		w.location = opts.Location
+	}
+	turn := c.keeper.ask(w)
+	tok, until, err := c.token(ctx, tokenRequest(ref, opts))
+	if err == nil {
+		c.keeper.put(w, turn, tok, until)
+	}
+	return tok, err
+}
+
+func tokenRequest(ref evergrant.Ref, opts *evergrant.TokenOptions) request {
 	r := request{op: "token", ref: ref, method: http.MethodGet, path: []string{"connections", string(ref), "token"}}
 	if opts != nil {
 		r.query = url.Values{}
@@ -36,31 +62,44 @@ func (c *Client) Token(ctx context.Context, ref evergrant.Ref, opts *evergrant.T
 			r.query.Set("location", opts.Location)
 		}
 	}
-	return c.token(ctx, r)
+	return r
 }
 
 // Reject implements [evergrant.Source].
 func (c *Client) Reject(ctx context.Context, ref evergrant.Ref, fingerprint string) (*evergrant.Token, error) {
-	return c.token(ctx, request{
+	if c.keeper != nil {
+		c.keeper.drop(ref, fingerprint)
+	}
+	tok, until, err := c.token(ctx, request{
 		op: "reject", ref: ref, method: http.MethodPost, path: []string{"connections", string(ref), "token", "reject"},
-		body: map[string]string{"fingerprint": fingerprint},
+		body: map[string]string{"fingerprint": fingerprint}, repeats: true,
 	})
+	if c.keeper != nil && err == nil {
+		c.keeper.drop(ref, fingerprint) // somebody may have asked before it was replaced
+		c.keeper.put(want{ref: ref}, c.keeper.ask(want{ref: ref}), tok, until)
+	}
+	return tok, err
 }
 
-func (c *Client) token(ctx context.Context, r request) (*evergrant.Token, error) {
+// token returns a token and until when it may be kept, zero if not at all.
+func (c *Client) token(ctx context.Context, r request) (*evergrant.Token, time.Time, error) {
 	// Expiry is counted by our own clock from before the request, so that it holds
 	// wherever the server's clock stands.
-	asked := time.Now()
 	var a tokenAnswer
-	if err := c.do(ctx, r, &a); err != nil {
-		return nil, err
+	answered, err := c.patiently(ctx, r, &a)
+	if err != nil {
+		return nil, time.Time{}, err
 	}
 	if a.AccessToken == "" {
-		return nil, r.fail("not_evergrant", "the server at "+c.where+" answered without a token", evergrant.ErrTemporary)
+		return nil, time.Time{}, r.fail("not_evergrant", "the server at "+c.where+" answered without a token", evergrant.ErrTemporary)
+	}
+	var until time.Time
+	if n, err := strconv.ParseInt(answered.header.Get("Evergrant-Use-For"), 10, 32); err == nil && n > 0 {
+		until = answered.asked.Add(time.Duration(min(n, a.ExpiresIn)) * time.Second)
 	}
 	return &evergrant.Token{
 		AccessToken: a.AccessToken, Type: a.TokenType, Scope: a.Scope, BaseURL: a.BaseURL, Connection: a.Connection.ID,
-		Grant: a.Grant, Fingerprint: a.Fingerprint, Expiry: asked.Add(time.Duration(a.ExpiresIn) * time.Second),
+		Grant: a.Grant, Fingerprint: a.Fingerprint, Expiry: answered.asked.Add(time.Duration(a.ExpiresIn) * time.Second),
 		Locations: a.Locations,
-	}, nil
+	}, until, nil
 }

@@ -113,13 +113,14 @@ func (l *lister) business(ctx context.Context, conn client.Connection) error {
 
 // location lists the sales of one location.
 func (l *lister) location(ctx context.Context, limiter *lightspeed.Limiter, conn client.Connection, loc client.Location) error {
-	src := reaching{l.server, loc.ID}
-	ref := evergrant.Ref(conn.Ref)
-	tok, err := src.Token(ctx, ref, nil)
+	// Of a business that several users have approved, each sees some of the locations
+	// only, so the token is one that reaches this one.
+	way := &evergrant.Transport{Source: l.server, Ref: evergrant.Ref(conn.Ref), Options: evergrant.TokenOptions{Location: loc.ID}}
+	tok, err := l.server.Token(ctx, way.Ref, &way.Options)
 	if err != nil {
 		return err
 	}
-	hc := &http.Client{Transport: limiter.Transport(evergrant.NewHTTPClient(src, ref).Transport)}
+	hc := &http.Client{Transport: limiter.Transport(way)}
 	defer hc.CloseIdleConnections()
 	api := lightspeed.API{Client: hc, Base: tok.BaseURL, UserAgent: "evergrant-example-k-sales/1"}
 	for sale, err := range lightspeed.All[json.RawMessage](ctx, api, lightspeed.List{
@@ -138,21 +139,4 @@ func (l *lister) location(ctx context.Context, limiter *lightspeed.Limiter, conn
 		}
 	}
 	return nil
-}
-
-// reaching gives out tokens that reach one location: of a business that several
-// users have approved, each sees some of the locations only.
-type reaching struct {
-	evergrant.Source
-	location string
-}
-
-// Token implements evergrant.Source.
-func (r reaching) Token(ctx context.Context, ref evergrant.Ref, opts *evergrant.TokenOptions) (*evergrant.Token, error) {
-	o := evergrant.TokenOptions{}
-	if opts != nil {
-		o = *opts
-	}
-	o.Location = r.location
-	return r.Source.Token(ctx, ref, &o)
 }

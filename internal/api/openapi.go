@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -49,6 +50,14 @@ func document(endpoints []endpoint, version string) *huma.OpenAPI {
 		if e.tagged() {
 			ok.Headers = map[string]*huma.Param{"ETag": {Description: "names this answer; for If-None-Match", Schema: &huma.Schema{Type: huma.TypeString}}}
 			op.Responses[strconv.Itoa(http.StatusNotModified)] = &huma.Response{Description: "The answer is still the one If-None-Match names", Headers: ok.Headers}
+		}
+		if e.out != nil && answerType(e.out) == reflect.TypeFor[tokenAnswer]() {
+			ok.Headers = maps.Clone(ok.Headers)
+			if ok.Headers == nil {
+				ok.Headers = map[string]*huma.Param{}
+			}
+			ok.Headers[useFor] = &huma.Param{Description: "seconds for which the token may be kept without asking again; absent: not at all",
+				Schema: &huma.Schema{Type: huma.TypeInteger}}
 		}
 		if e.also != 0 {
 			op.Responses[strconv.Itoa(e.also)] = ok

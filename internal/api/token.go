@@ -159,6 +159,10 @@ func (s *server) rejectToken(c *call, b rejection) (*manager.Handout, error) {
 	return s.c.Manager.RejectHandout(c.r.Context(), ref, b.Fingerprint)
 }
 
+// useFor is the header that says for how many seconds a caller may keep a token
+// without asking again, because nothing is planned to replace it.
+const useFor = "Evergrant-Use-For"
+
 // contentJSON is shared by all token answers; nobody writes to it.
 var contentJSON = []string{"application/json"}
 
@@ -172,6 +176,9 @@ func writeHandout(w http.ResponseWriter, h *manager.Handout, now time.Time) {
 	header := w.Header()
 	header["Content-Type"] = contentJSON
 	header["Content-Length"] = []string{strconv.Itoa(len(body) + len(end))}
+	if keep := int64(h.Until.Sub(now) / time.Second); keep > 0 {
+		header[useFor] = []string{strconv.FormatInt(keep, 10)}
+	}
 	// The caller may be gone by now, and then there is nobody to tell.
 	_, _ = w.Write(body)
 	_, _ = w.Write(end)

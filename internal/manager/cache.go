@@ -328,6 +328,7 @@ func (s *snapshot) finish(now time.Time) {
 				Expiry: h.grant.ExpiresAt, Locations: h.locations,
 			},
 			Key: s.connection.Key, App: s.connection.App, State: s.connection.Status.State, IssuedAt: h.grant.IssuedAt,
+			Until: h.until,
 		}
 		if h.grant.Status.State == grant.Degraded {
 			h.handout.Warnings = append(h.handout.Warnings, string(h.grant.Status.Reason))

@@ -52,6 +52,9 @@ type Handout struct {
 	Key, App string
 	State    grant.State
 	IssuedAt time.Time // when the token was asked for
+	// Until is when the engine may replace the token by itself: whoever keeps it asks
+	// again then. Zero for one that is not to be kept.
+	Until    time.Time
 	Warnings []string
 
 	memo sync.Once
