@@ -112,6 +112,7 @@ func (c *Core) assemble(ctx context.Context, o Options) error {
 	c.undo.Add("sender", func(context.Context) error { sender.Close(); return nil })
 	c.undo.Add("renewals", c.stopRenewing)
 	metrics := telemetry.NewMetrics(o.Version)
+	metrics.Trends = telemetry.NewTrends(now)
 	metrics.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "evergrant_spool_entries", Help: "Received token responses that are not committed yet.",
 	}, func() float64 { return float64(journal.Stats().Entries) }))
@@ -184,7 +185,7 @@ func (c *Core) handlers(o Options, hub *event.Hub, links *connect.Service, priva
 	if err != nil {
 		return err
 	}
-	pages, err := c.dashboard(o, private.Store, hub, private.SignIn.Person)
+	pages, err := c.dashboard(o, private, links, hub, private.SignIn.Person)
 	if err != nil {
 		return err
 	}

@@ -1,21 +1,39 @@
 package core
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
 	"github.com/evergrant/evergrant/internal/access"
+	"github.com/evergrant/evergrant/internal/api"
+	"github.com/evergrant/evergrant/internal/config"
+	"github.com/evergrant/evergrant/internal/connect"
 	"github.com/evergrant/evergrant/internal/dashboard"
 	"github.com/evergrant/evergrant/internal/event"
 	"github.com/evergrant/evergrant/internal/store"
 )
 
 // dashboard makes the pages for operators, for those whom who lets in.
-func (c *Core) dashboard(o Options, st store.Store, hub *event.Hub, who func(*http.Request) (access.Person, bool)) (http.Handler, error) {
+func (c *Core) dashboard(o Options, a api.Config, links *connect.Service, hub *event.Hub, who func(*http.Request) (access.Person, bool)) (http.Handler, error) {
 	return dashboard.New(dashboard.Config{
-		API: c.Client, Store: st, Who: who, Login: "/login", Logout: "/logout", Grown: hub.Grown,
+		API: c.Client, Store: a.Store, Who: who, Login: "/login", Logout: "/logout", Grown: hub.Grown,
+		Trends: a.Metrics.Trends, Merchants: links, MasterKey: masterKey(a.Store, o.Config),
 		Sandbox: o.Config.SandboxURL, Version: o.Version, Logger: o.Logger, Now: o.Now,
 	})
+}
+
+// masterKey tells which master key seals the store. Another process may have seen
+// to that.
+func masterKey(keys store.DataKeys, conf *config.Config) func(context.Context) (dashboard.MasterKey, error) {
+	var listed []string
+	for _, m := range conf.Masters() {
+		listed = append(listed, m.ID)
+	}
+	return func(ctx context.Context) (dashboard.MasterKey, error) {
+		sealing, _, err := keys.DataKey(ctx)
+		return dashboard.MasterKey{Sealing: sealing, Listed: listed}, err
+	}
 }
 
 // beside serves the dashboard's pages and its login at their addresses and the API

@@ -21,6 +21,8 @@ var done = map[string]string{
 	"read":         "What it reaches was read again.",
 	"disconnected": "Disconnected. The history stays.",
 	"revoked":      "The link was taken back.",
+	"enabled":      "What waited for it is delivered now.",
+	"key-revoked":  "The key works no more.",
 }
 
 // back leads to a connection's page after something was done.
@@ -78,6 +80,9 @@ func (d *Dashboard) revokeLink(v *visit) answer {
 		return failed(err)
 	}
 	d.did(v, "took back a link", slog.String("ref", l.Ref), slog.String("link", l.ID))
+	if v.PostFormValue("to") == "links" {
+		return goTo("/links?done=revoked")
+	}
 	return back(l.Ref, "revoked")
 }
 
@@ -134,7 +139,12 @@ func (d *Dashboard) askDisconnect(v *visit) answer {
 	if err != nil {
 		return failed(err)
 	}
-	return show("disconnect", "Disconnect "+d.rowOf(c).Called()+"?", d.rowOf(c))
+	called := d.rowOf(c).Called()
+	return show("confirm", "Disconnect "+called+"?", confirm{
+		Lead: []string{"Its tokens are revoked where the provider can do it, and programs get none any more. " +
+			"Only its merchant can connect it again. Its history stays."},
+		Action: refPath(c.Ref) + "/disconnect", Button: "Disconnect " + called, Danger: true, Back: refPath(c.Ref), Leave: "Leave it connected",
+	})
 }
 
 // disconnect ends a connection's grants.

@@ -20,6 +20,7 @@ type view struct {
 // views that the page has tabs for, in their order.
 func savedViews() []view {
 	return []view{
+		{name: "all", label: "All"},
 		{name: "needs-login", label: "Need their merchant", filter: store.LatestFilter{State: grant.NeedsReauthorization}, counts: true},
 		{name: "degraded", label: "Degraded", filter: store.LatestFilter{State: grant.Degraded}, counts: true},
 		{name: "missing", label: "Something missing", filter: store.LatestFilter{Flagged: true}},
@@ -27,7 +28,6 @@ func savedViews() []view {
 		{name: "pending", label: "Never connected", filter: store.LatestFilter{State: grant.Pending}, counts: true},
 		{name: "back", label: "Back or new", filter: store.LatestFilter{State: grant.Connected}, recent: 7 * 24 * time.Hour},
 		{name: "disconnected", label: "Disconnected", filter: store.LatestFilter{State: grant.Disconnected}, counts: true},
-		{name: "all", label: "All"},
 	}
 }
 

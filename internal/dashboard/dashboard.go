@@ -9,7 +9,9 @@ import (
 
 	"github.com/evergrant/evergrant/client"
 	"github.com/evergrant/evergrant/internal/access"
+	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/store"
+	"github.com/evergrant/evergrant/internal/telemetry"
 )
 
 // Reader is what the dashboard asks the store for: each a query that is bounded
@@ -17,7 +19,9 @@ import (
 type Reader interface {
 	store.Overview
 	CountConnections(ctx context.Context) ([]store.ConnectionCount, error)
+	Deadlines(ctx context.Context, f store.DeadlineFilter, p store.Page) ([]grant.Grant, string, error)
 	CountDeadlines(ctx context.Context, f store.DeadlineFilter, before []time.Time) ([]int, error)
+	ListEvents(ctx context.Context, f store.EventFilter, p store.Page) ([]grant.Event, string, error)
 }
 
 // Config is what a Dashboard works with. Fields without a comment are required.
@@ -36,11 +40,17 @@ type Config struct {
 	Prefix string
 	// Grown returns a channel that is closed when the log grows; nil: pages do not
 	// follow what happens.
-	Grown   func() <-chan struct{}
-	Sandbox string // address of the sandbox that apps of a demo use; "" for none
-	Version string
-	Logger  *slog.Logger
-	Now     func() time.Time // nil: time.Now
+	Grown func() <-chan struct{}
+	// Trends is how renewals went lately; nil: that is not shown.
+	Trends *telemetry.Trends
+	// Merchants are the pages that merchants see, to be previewed; nil: they are not.
+	Merchants Previewer
+	// MasterKey tells which key seals the store; nil: that is not shown.
+	MasterKey func(context.Context) (MasterKey, error)
+	Sandbox   string // address of the sandbox that apps of a demo use; "" for none
+	Version   string
+	Logger    *slog.Logger
+	Now       func() time.Time // nil: time.Now
 }
 
 // Dashboard serves the pages. It is safe for concurrent use.
@@ -50,6 +60,8 @@ type Dashboard struct {
 	views  views
 	assets assets
 	counts counts
+
+	sandboxClient *http.Client
 }
 
 // New returns a Dashboard. It starts no goroutines.
@@ -68,6 +80,8 @@ func New(c Config) (*Dashboard, error) {
 		c.Now = time.Now
 	}
 	d := &Dashboard{c: c, mux: http.NewServeMux()}
+	// A connection for each call: they are few, and nobody has to close an idle one.
+	d.sandboxClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	var err error
 	if d.assets, err = loadAssets(c.Prefix); err != nil {
 		return nil, err
@@ -86,13 +100,37 @@ func (d *Dashboard) routes() {
 	d.get("/connections", d.connections)
 	d.get("/connections/{ref}", d.connection)
 	d.get("/connections/{ref}/links", d.leaveMessage)
-	d.get("/connections/{ref}/disconnect", d.askDisconnect)
+	d.get("/deadlines", d.deadlines)
+	d.get("/providers", d.providers)
+	d.get("/links", d.links)
+	d.get("/events", d.events)
+	d.get("/events/webhooks", d.webhooks)
+	d.get("/settings", d.settings)
+	d.get("/settings/keys", d.leaveKey)
+	d.get("/settings/preview", d.previews)
+	d.mux.Handle("GET /settings/preview/{page}", d.preview())
+	d.ask("/connections/{ref}/disconnect", d.askDisconnect)
+	d.ask("/providers/{app}/pause", d.askPause)
+	d.ask("/settings/keys/{id}/revoke", d.askRevokeKey)
 	d.post("/connections/{ref}/links", access.Support, d.makeLink)
 	d.post("/connections/{ref}/verify", access.Support, d.verify)
 	d.post("/connections/{ref}/locations", access.Support, d.readLocations)
 	d.post("/connections/{ref}/refresh", access.Operator, d.refresh)
 	d.post("/connections/{ref}/disconnect", access.Operator, d.disconnect)
 	d.post("/links/{id}/revoke", access.Support, d.revokeLink)
+	d.post("/providers/{app}/pause", access.Operator, d.pause)
+	d.post("/providers/{app}/resume", access.Operator, d.resume)
+	d.post("/events/webhooks/{id}/test", access.Operator, d.testWebhook)
+	d.post("/events/webhooks/{id}/enable", access.Operator, d.enableWebhook)
+	d.post("/settings/keys", access.Operator, d.makeKey)
+	d.post("/settings/keys/{id}/revoke", access.Operator, d.revokeKey)
+	if d.c.Sandbox != "" {
+		d.get("/sandbox", d.sandbox)
+		d.post("/sandbox/clock", access.Operator, d.advance)
+		d.post("/sandbox/break", access.Operator, d.breakIt)
+		d.post("/sandbox/heal", access.Operator, d.heal)
+		d.post("/sandbox/users", access.Operator, d.changeUser)
+	}
 	d.mux.Handle("GET /live", d.follow())
 	d.mux.Handle("/", d.page(access.Viewer, d.nowhere))
 }
@@ -101,7 +139,7 @@ func (d *Dashboard) routes() {
 // other things at other addresses.
 func Paths() []string {
 	return []string{"/{$}", "/connections", "/connections/", "/deadlines", "/providers", "/providers/", "/links", "/links/",
-		"/events", "/settings", "/settings/", "/sandbox", "/sandbox/", "/live", "/assets/"}
+		"/events", "/events/", "/settings", "/settings/", "/sandbox", "/sandbox/", "/live", "/assets/"}
 }
 
 // ServeHTTP implements [http.Handler].

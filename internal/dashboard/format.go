@@ -23,6 +23,8 @@ func funcs(prefix string) template.FuncMap {
 		"counted":   words.Counted,
 		"lower":     strings.ToLower,
 		"query":     url.QueryEscape,
+		"path":      url.PathEscape,
+		"clock":     clock,
 	}
 }
 
@@ -39,6 +41,13 @@ func moment(t time.Time) template.HTML {
 	written := t.Format(timeForm)
 	// Digits, letters and punctuation of our own forms only.
 	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s">%s</time>`, t.Format(time.RFC3339), written, written))
+}
+
+// clock writes a moment under the day it is in. The script adds the day where the
+// viewer has another one then.
+func clock(t time.Time) template.HTML {
+	t = t.UTC()
+	return template.HTML(fmt.Sprintf(`<time class="clock" datetime="%s" title="%s">%s</time>`, t.Format(time.RFC3339), t.Format(timeForm), t.Format("15:04")))
 }
 
 // stateWord is a state as people say it.

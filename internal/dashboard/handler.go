@@ -35,6 +35,13 @@ type answer struct {
 func goTo(path string) answer   { return answer{location: path} }
 func failed(err error) answer   { return answer{problem: err} }
 func refPath(ref string) string { return "/connections/" + url.PathEscape(ref) }
+
+// refuse answers a request that makes no sense, and says where to go on.
+func refuse(why, link, label string) answer {
+	return answer{view: "message", status: http.StatusBadRequest, title: "That cannot be done",
+		data: note{Text: []string{upper(why) + "."}, Link: link, Label: label}}
+}
+
 func show(view, title string, data any) answer {
 	return answer{view: view, title: title, data: data}
 }
@@ -42,6 +49,11 @@ func show(view, title string, data any) answer {
 // get serves a page to everybody who was let in.
 func (d *Dashboard) get(path string, h func(*visit) answer) {
 	d.mux.Handle("GET "+path, d.page(access.Viewer, h))
+}
+
+// ask serves the page before a deed that only operators may do.
+func (d *Dashboard) ask(path string, h func(*visit) answer) {
+	d.mux.Handle("GET "+path, d.page(access.Operator, h))
 }
 
 // post does something for those who may, and only if a page of ours asked for it.
@@ -60,8 +72,7 @@ func (d *Dashboard) page(least access.Role, h func(*visit) answer) http.Handler 
 			return
 		}
 		v := &visit{Request: r, who: who}
-		a := answer{status: http.StatusForbidden, view: "message", title: "Not allowed",
-			data: note{Text: []string{"This needs the role " + string(least) + "; yours is " + string(who.Role) + "."}}}
+		a := notAllowed(least, who.Role)
 		if who.Role.May(least) {
 			if r.Method == http.MethodPost {
 				r.Body = http.MaxBytesReader(w, r.Body, maxForm)
@@ -70,6 +81,12 @@ func (d *Dashboard) page(least access.Role, h func(*visit) answer) http.Handler 
 		}
 		d.write(w, v, a)
 	})
+}
+
+// notAllowed answers those whose role does not do.
+func notAllowed(least, role access.Role) answer {
+	return answer{status: http.StatusForbidden, view: "message", title: "Not allowed",
+		data: note{Text: []string{"This needs the role " + string(least) + "; yours is " + string(role) + "."}, Link: "/", Label: "Who needs help?"}}
 }
 
 // maxForm bounds what is read of a form.
@@ -202,10 +219,10 @@ type tab struct {
 
 func (d *Dashboard) frame(v *visit, a answer) frame {
 	f := frame{
-		Title: a.title, Who: v.who, Search: v.URL.Query().Get("q"), Logout: d.c.Logout, Live: d.c.Grown != nil,
+		Title: a.title, Who: v.who, Search: v.URL.Query().Get("q"), Logout: d.c.Logout, Live: d.c.Grown != nil && v.Method != http.MethodPost, // what was shown once must stay
 		Style: d.assets.href("dashboard.css"), Script: d.assets.href("dashboard.js"), Version: d.c.Version, Data: a.data,
 	}
-	pages := []tab{{Label: "Who needs help?", Path: "/"}, {Label: "Connections", Path: "/connections"}, {Label: "Deadlines", Path: "/deadlines"},
+	pages := []tab{{Label: "Needs help", Path: "/"}, {Label: "Connections", Path: "/connections"}, {Label: "Deadlines", Path: "/deadlines"},
 		{Label: "Providers", Path: "/providers"}, {Label: "Links", Path: "/links"}, {Label: "Events", Path: "/events"}, {Label: "Settings", Path: "/settings"}}
 	if d.c.Sandbox != "" {
 		pages = append(pages, tab{Label: "Sandbox", Path: "/sandbox"})

@@ -54,7 +54,7 @@ func (d *Dashboard) follow() http.Handler {
 				}
 			case <-grown:
 				grown = d.c.Grown()
-				if say("data: changed\n\n") && d.pause(r, newsEvery) {
+				if say("data: changed\n\n") && rest(r, newsEvery) {
 					alive.Stop()
 					continue
 				}
@@ -65,8 +65,8 @@ func (d *Dashboard) follow() http.Handler {
 	})
 }
 
-// pause waits, unless the browser leaves.
-func (d *Dashboard) pause(r *http.Request, t time.Duration) bool {
+// rest waits, unless the browser leaves.
+func rest(r *http.Request, t time.Duration) bool {
 	timer := time.NewTimer(t)
 	defer timer.Stop()
 	select {

@@ -109,7 +109,7 @@ func TestLayers(t *testing.T) {
 			"internal/secret", "internal/webhook", "provider", "provider/builtin"}, "a configuration is read, not run"},
 		"internal/app": {[]string{"internal/config", "internal/core"}, "the server has listeners and a process; the rest is the core, which programs embed too"},
 		"internal/why": {[]string{".", "client", "internal/words"}, "a story is told from what the API says"},
-		"internal/dashboard": {[]string{".", "client", "internal/access", "internal/connect", "internal/grant", "internal/store", "internal/why", "internal/words"},
+		"internal/dashboard": {[]string{".", "client", "internal/access", "internal/connect", "internal/grant", "internal/store", "internal/telemetry", "internal/why", "internal/words"},
 			"pages show what the API and bounded queries say; they reach no engine"},
 		"internal/agent":        {[]string{".", "internal/config", "internal/grant"}, "the agent is a client: it knows tokens and no server"},
 		"internal/store/mirror": {[]string{"internal/grant", "internal/store"}, store},

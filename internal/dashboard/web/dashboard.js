@@ -4,14 +4,18 @@
 (() => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const form = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 
   const localTimes = (root) => {
     for (const t of root.querySelectorAll("time[datetime*='T']")) {
       const at = new Date(t.dateTime);
-      if (!isNaN(at)) t.textContent = form.format(at);
+      if (isNaN(at)) continue;
+      // Under a day of UTC stands the time alone, unless the day is another one here.
+      const alone = t.className === "clock" && at.getDate() === at.getUTCDate();
+      t.textContent = (alone ? clock : form).format(at);
     }
     const said = document.getElementById("zone");
-    if (said && zone) said.textContent = `Times are in ${zone}; point at one for UTC.`;
+    if (said && zone && zone !== "UTC" && zone !== "Etc/UTC") said.textContent = `Times are in ${zone}; point at one for UTC.`;
   };
 
   const copy = async (text) => {
@@ -80,7 +84,7 @@
     news.onmessage = async () => {
       const main = document.getElementById("main");
       const active = document.activeElement;
-      if (busy || document.hidden || (active && active !== main && main.contains(active)) || !getSelection().isCollapsed) return;
+      if (busy || document.hidden || document.getElementById("text") || (active && active !== main && main.contains(active)) || !getSelection().isCollapsed) return;
       busy = true;
       try {
         const res = await fetch(location.href, { headers: { Accept: "text/html" } });
@@ -90,6 +94,8 @@
           localTimes(fresh);
           if (fresh && fresh.innerHTML !== main.dataset.seen) {
             main.dataset.seen = fresh.innerHTML;
+            const open = new Set([...main.querySelectorAll("details[open]")].map((d) => d.dataset.key));
+            for (const d of fresh.querySelectorAll("details")) d.open = open.has(d.dataset.key);
             main.replaceChildren(...fresh.childNodes);
             ready(main);
           }
@@ -103,9 +109,12 @@
   const ready = (root) => {
     localTimes(root);
     copyButtons(root);
-    for (const f of root.querySelectorAll("form.filter button[type=submit]")) f.hidden = true;
+    for (const f of root.querySelectorAll("form.filter")) {
+      // Without a field to type in, a change is enough.
+      if (!f.querySelector("input:not([type=hidden], [data-submit])")) f.querySelector("button[type=submit]").hidden = true;
+    }
   };
   ready(document);
   const live = document.body.dataset.live;
-  if (live && location.pathname.indexOf("/message") < 0 && !document.getElementById("text")) follow(live);
+  if (live) follow(live);
 })();
