@@ -218,7 +218,7 @@ func (m *Manager) ConnectHandler() http.Handler { return m.core.Public }
 // APIHandler serves the HTTP API of evergrant serve to those who have an API key,
 // made with Client().CreateKey, for your programs in other languages. Do not mount
 // it where merchants come. It expects to be at the root of its listener.
-func (m *Manager) APIHandler() http.Handler { return m.core.Private }
+func (m *Manager) APIHandler() http.Handler { return m.core.API }
 
 // RenewDue renews every grant that is due and returns when each has been tried,
 // with the time at which the next one is due, zero if there is none. Run does so

@@ -49,9 +49,9 @@ type Options struct {
 type Core struct {
 	// Manager hands out tokens.
 	Manager *manager.Manager
-	// Public serves merchants, Private the API to those who have a key, and Trusted
-	// the API to whoever reaches it.
-	Public, Private, Trusted http.Handler
+	// Public serves merchants, API the API to those who have a key, Private the same
+	// beside the dashboard, and Trusted the API to whoever reaches it.
+	Public, API, Private, Trusted http.Handler
 	// Client calls Trusted in this process, without a socket. Whoever has it may do
 	// everything.
 	Client *client.Client
@@ -178,6 +178,7 @@ func (c *Core) handlers(o Options, hub *event.Hub, links *connect.Service, priva
 		return fmt.Errorf("build the API of the admin socket: %w", err)
 	}
 	c.Public = c.guard("public", links.Handler(), log)
+	c.API = c.guard("private", asking, log)
 	c.Trusted = c.guard("admin", trusting, log)
 	c.calls = &calls{h: c.Trusted}
 	c.undo.Add("calls", c.calls.close)
