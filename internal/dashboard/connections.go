@@ -21,7 +21,7 @@ type view struct {
 func savedViews() []view {
 	return []view{
 		{name: "all", label: "All"},
-		{name: "needs-login", label: "Need their merchant", filter: store.LatestFilter{State: grant.NeedsReauthorization}, counts: true},
+		{name: "needs-login", label: "Need merchant", filter: store.LatestFilter{State: grant.NeedsReauthorization}, counts: true},
 		{name: "degraded", label: "Degraded", filter: store.LatestFilter{State: grant.Degraded}, counts: true},
 		{name: "missing", label: "Something missing", filter: store.LatestFilter{Flagged: true}},
 		{name: "deadline", label: "Deadline in 7 days"},

@@ -101,7 +101,7 @@ type faultChoice struct{ Fault, Label string }
 // breaks are the faults that have a button, in the order of how much they tell.
 func breaks() []faultChoice {
 	return []faultChoice{
-		{"lose_answer", "lose the answers, after the tokens were renewed"}, {"lose_request", "lose the requests"}, {"slow", "answer after 15 seconds"},
+		{"lose_answer", "lose the answers"}, {"lose_request", "lose the requests on their way"}, {"slow", "answer after 15 seconds"},
 		{"status_500", "answer 500"}, {"status_503", "answer 503"}, {"status_429", "answer 429, too many requests"}, {"html", "answer a web page"},
 		{"truncate", "cut the answers off"}, {"bad_json", "answer broken JSON"}, {"reset", "reset the connection"},
 		{"invalid_grant_once", "refuse one approval, wrongly"}, {"invalid_client", "refuse the app"}, {"no_refresh_token", "send no refresh token"},
