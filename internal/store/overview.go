@@ -27,6 +27,8 @@ type Overview interface {
 	// in text is a wildcard, and space around it does not count. An empty text finds
 	// none.
 	Find(ctx context.Context, text string, limit int) ([]grant.Connection, error)
+	// ConnectionsByID returns connections by their ids.
+	ConnectionsByID(ctx context.Context, ids []string) (map[string]grant.Connection, error)
 	// Changes returns what happened to connections at or after a moment, in the
 	// order of the log, without refreshes that went well: of each connection the
 	// newest limit events. An event whose own time is later than when it was added

@@ -118,6 +118,24 @@ func (s *Store) Find(ctx context.Context, text string, limit int) ([]grant.Conne
 	return s.connections(ctx, findQuery, sought.Text, sought.Ref.App, sought.Ref.Key, sought.Code, sought.From, sought.To, limit)
 }
 
+const connectionsByIDQuery = `SELECT ` + connectionColumns + ` FROM connections c WHERE c.id = ANY($1::text[])`
+
+// ConnectionsByID implements [store.Overview].
+func (s *Store) ConnectionsByID(ctx context.Context, ids []string) (map[string]grant.Connection, error) {
+	if err := checkMany(ids); err != nil {
+		return nil, err
+	}
+	list, err := s.connections(ctx, connectionsByIDQuery, nonNil(ids))
+	if err != nil {
+		return nil, err
+	}
+	by := make(map[string]grant.Connection, len(list))
+	for _, c := range list {
+		by[c.ID] = c
+	}
+	return by, nil
+}
+
 const changesQuery = `SELECT e.* FROM (SELECT DISTINCT unnest($1::text[]) AS id) ids
 	CROSS JOIN LATERAL (SELECT ` + eventColumns + ` FROM events
 		WHERE connection = ids.id AND connection <> '' AND type <> '` + string(grant.GrantRefreshed) + `' AND n >= $2 AND time >= $3

@@ -67,6 +67,7 @@ func TestTheOverviewIsAnsweredFromIndexes(t *testing.T) {
 		"flagged":       {latest(store.LatestFilter{Flagged: true}), []string{"connections_p_coalesce_id_idx"}, 0},
 		"flagged, app":  {latest(store.LatestFilter{Flagged: true, App: "a"}), []string{"connections_p_app_coalesce_id_idx"}, 0},
 		"changes":       {changesQuery, []string{"events_changes"}, 1},
+		"some":          {connectionsByIDQuery, []string{"connections_p_pkey"}, 0},
 		"newest links":  {newestLinksQuery, []string{"links_connection"}, 0},
 		"links counted": {count, []string{"links_created"}, 1},
 		"what text names": {findQuery, []string{"addresses_pkey", "connections_p_lower_id_idx", "connections_p_left_id_idx",

@@ -98,6 +98,24 @@ func (s *Store) Find(ctx context.Context, text string, limit int) ([]grant.Conne
 		sql.Named("code", sought.Code), sql.Named("from", sought.From), sql.Named("to", sought.To), sql.Named("limit", limit))
 }
 
+const connectionsByIDQuery = `SELECT ` + connectionColumns + ` FROM json_each(?) ids CROSS JOIN connections c ON c.id = ids.value`
+
+// ConnectionsByID implements [store.Overview].
+func (s *Store) ConnectionsByID(ctx context.Context, ids []string) (map[string]grant.Connection, error) {
+	if err := checkMany(ids); err != nil {
+		return nil, err
+	}
+	list, err := s.connections(ctx, connectionsByIDQuery, jsonColumn{nonNil(ids)})
+	if err != nil {
+		return nil, err
+	}
+	by := make(map[string]grant.Connection, len(list))
+	for _, c := range list {
+		by[c.ID] = c
+	}
+	return by, nil
+}
+
 // changesQuery reads, of each connection, its newest events backwards from the end
 // of the index by connection, in which the events of refreshes are not.
 const changesQuery = `SELECT e.n, e.type, e.time, e.connection, e.grant_id, e.app, e.ref, e.reason, e.data

@@ -87,6 +87,7 @@ func (f *fixture) methods() []method {
 			_, err := f.Changes(ctx, []string{c.ID}, time.Time{}, 1)
 			return err
 		}},
+		{"ConnectionsByID", func(ctx context.Context) error { _, err := f.ConnectionsByID(ctx, []string{c.ID}); return err }},
 		{"NewestLinks", func(ctx context.Context) error { _, err := f.NewestLinks(ctx, []string{c.ID}); return err }},
 		{"CountLinks", func(ctx context.Context) error { _, err := f.CountLinks(ctx, time.Time{}, f.now()); return err }},
 		{"TellDeadline", func(ctx context.Context) error { return f.TellDeadline(ctx, dying.ID, dying.DeadlineAt, e) }},

@@ -3,6 +3,7 @@ package storetest
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -76,6 +77,27 @@ func latestTests() map[string]func(*fixture) {
 			dead.Since = f.now().Add(time.Hour)
 			equal(f, "since later than all", f.latest(dead, 2), nil)
 			equal(f, "of a state nobody is in", f.latest(store.LatestFilter{State: grant.Disconnected}, 2), nil)
+		},
+		"connections come by their ids": func(f *fixture) {
+			want := map[string]grant.Connection{}
+			for i := range 3 {
+				c := f.connection(fmt.Sprint("biz_", i))
+				want[c.ID] = c
+			}
+			gone := f.connection("gone")
+			f.ok(f.DeleteConnection(f.ctx, gone.ID))
+			ids := slices.Collect(maps.Keys(want))
+			got, err := f.ConnectionsByID(f.ctx, append(ids, "conn_none", "", gone.ID, ids[0]))
+			f.ok(err)
+			equal(f, "some", got, want)
+			for _, none := range [][]string{nil, {}} {
+				got, err = f.ConnectionsByID(f.ctx, none)
+				f.ok(err)
+				equal(f, "none", len(got), 0)
+			}
+			if _, err := f.ConnectionsByID(f.ctx, make([]string, 1001)); err == nil {
+				f.Error("more than a thousand are answered at once")
+			}
 		},
 		"an app selects from the latest connections": func(f *fixture) {
 			for i, name := range []string{"x", "y", "x", "z", "y", "x"} {
