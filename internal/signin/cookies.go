@@ -43,7 +43,7 @@ type trip struct {
 	State    string `json:"s"`
 	Nonce    string `json:"o"`
 	Verifier string `json:"v"` // PKCE
-	Next     string `json:"n"`
+	Next     string `json:"n"` // local
 	Until    int64  `json:"u"`
 }
 

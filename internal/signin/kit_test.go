@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -231,6 +232,8 @@ type op struct {
 	hidden    []string // claims that only the userinfo endpoint tells
 	tokenCode int      // status of the token endpoint, if not 0
 
+	astray atomic.Int32 // requests to where a redirect led
+
 	mu       sync.Mutex
 	codes    map[string]approval
 	redeemed int
@@ -253,6 +256,7 @@ func newOP(t *testing.T) *op {
 		answer(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k1", Algorithm: "ES256", Use: "sig"}}})
 	})
 	mux.HandleFunc("POST /token", o.redeem)
+	mux.HandleFunc("/elsewhere", func(http.ResponseWriter, *http.Request) { o.astray.Add(1) })
 	mux.HandleFunc("GET /me", func(w http.ResponseWriter, r *http.Request) { answer(w, o.userinfo) })
 	o.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if o.down {
@@ -309,6 +313,7 @@ func (o *op) redeem(w http.ResponseWriter, r *http.Request) {
 	sum := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
 	switch {
 	case o.tokenCode != 0:
+		w.Header().Set("Location", o.server.URL+"/elsewhere")
 		http.Error(w, "a secret diagnosis", o.tokenCode)
 		return
 	case id != opClient || password != opSecret && password != "":

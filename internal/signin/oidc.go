@@ -90,7 +90,7 @@ func (s *Service) arrived(r *http.Request, d *discovered, t trip, code secret.St
 		return a
 	}
 	if role, ok := s.idp.role(e); ok {
-		return s.admit(r, e.name, role, OIDCSessionLife, "oidc", local(t.Next))
+		return s.admit(r, e.name, role, OIDCSessionLife, "oidc", t.Next)
 	}
 	s.c.Logger.WarnContext(r.Context(), "dashboard: a person without a role was not let in", "name", e.name, "from", from(r))
 	a := s.refuse(r, http.StatusForbidden, page{

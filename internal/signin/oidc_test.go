@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -99,6 +100,26 @@ func TestRolesFollowFromWhatTheProviderSays(t *testing.T) {
 			}
 			b.is(c.name, c.role)
 		})
+	}
+}
+
+// TestAnAddressIsVerifiedWhereItIsSaid: one answer's word that an address is
+// verified says nothing of another answer's address.
+func TestAnAddressIsVerifiedWhereItIsSaid(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ token, userinfo map[string]any }{
+		"the userinfo's of its own":  {map[string]any{"email": "anna@acme.example"}, map[string]any{"email": "eve@acme.example", "email_verified": true}},
+		"the userinfo's of nothing":  {map[string]any{"email": "anna@acme.example"}, map[string]any{"email_verified": true}},
+		"the ID token's of nothing":  {map[string]any{"email_verified": true}, map[string]any{"email": "anna@acme.example"}},
+		"the ID token's of its own":  {map[string]any{"email": "eve@acme.example", "email_verified": true}, map[string]any{"email": "anna@acme.example"}},
+		"neither's, although it was": {map[string]any{"email": "anna@acme.example", "email_verified": false}, map[string]any{"email": "anna@acme.example", "email_verified": true}},
+	} {
+		o := newOP(t)
+		o.userinfo = map[string]any{"sub": "anna-1"}
+		maps.Copy(o.userinfo, c.userinfo)
+		if p := newSite(t, o).browser().login(c.token); p.status != http.StatusForbidden {
+			t.Errorf("%s: %d", name, p.status)
+		}
 	}
 }
 
@@ -243,6 +264,9 @@ func TestIDTokensThatAreNotForUsAreRefused(t *testing.T) {
 				t.Errorf("the trip goes on: %v", p.cookies)
 			}
 			b.is("", "")
+			if n := o.astray.Load(); n > 0 {
+				t.Errorf("%d requests with our secret followed a redirect", n)
+			}
 			if log := s.logged(); !strings.Contains(log, "the identity provider's answer was refused") || strings.Contains(log, "diagnosis") {
 				t.Errorf("the log: %s", log)
 			}
@@ -368,6 +392,7 @@ func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 		"OIDC.Issuer":     func(c *signin.Config) { c.OIDC.Issuer = "http://id.example" },
 		"OIDC.ClientID":   func(c *signin.Config) { c.OIDC.ClientID = "" },
 		"OIDC.Scopes":     func(c *signin.Config) { c.OIDC.Scopes = []string{"email"} },
+		"viewer is empty": func(c *signin.Config) { c.OIDC.Roles = map[access.Role][]string{access.Viewer: {""}} },
 		`no role "admin"`: func(c *signin.Config) { c.OIDC.Roles = map[access.Role][]string{"admin": {"x"}} },
 	} {
 		c := signin.Config{Store: s.store, Ring: s.ring, URL: s.server.URL, Logger: discard(),

@@ -39,9 +39,12 @@ func (o *OIDC) check() error {
 	if !slices.Contains(o.Scopes, "openid") {
 		return errors.New("signin: OIDC.Scopes must contain openid")
 	}
-	for role := range o.Roles {
-		if !role.May(access.Viewer) {
+	for role, values := range o.Roles {
+		switch {
+		case !role.May(access.Viewer):
 			return fmt.Errorf("signin: OIDC.Roles: there is no role %q", role)
+		case slices.Contains(values, ""):
+			return fmt.Errorf("signin: OIDC.Roles: an entry of %s is empty", role)
 		}
 	}
 	return nil
@@ -121,9 +124,6 @@ func (o *OIDC) role(e evidence) (access.Role, bool) {
 	slices.Reverse(roles)
 	for _, role := range roles {
 		for _, value := range o.Roles[role] {
-			if value == "" {
-				continue
-			}
 			if e.verified && strings.EqualFold(value, e.email) || slices.Contains(e.entries, value) {
 				return role, true
 			}
@@ -132,7 +132,7 @@ func (o *OIDC) role(e evidence) (access.Role, bool) {
 	return "", false
 }
 
-// most entries that are told
+// mostEntries bounds how many entries of a claim are told.
 const mostEntries = 20
 
 // facts says what was looked at, for a person who was not let in.
