@@ -103,6 +103,10 @@ type App struct {
 	ClientAuth string // basic, post, none or private_key_jwt
 	PKCE       *bool
 	Rotation   Rotation
+	// Errors says what error codes of the token endpoint mean where RFC 6749 does not:
+	// refused, misconfigured, throttled or unclear, by code or by status and code, as
+	// in {"400:invalid_request": "refused"}.
+	Errors map[string]string
 	// RefreshTokenLifetime is how long refresh tokens live, where answers do not say.
 	RefreshTokenLifetime RefreshTokenLifetime
 	Refresh              Refresh // over Config.Refresh

@@ -43,6 +43,9 @@ func TestWhatIsWrongIsNamedByItsFieldWithTheNextStep(t *testing.T) {
 			app(c, func(a *manager.App) { a.Refresh.Rate, a.Rotation.Policy = -1, "none" })
 		},
 			[]string{`Apps["k.series"].Refresh.Rate: must be between`, `Apps["k.series"].Rotation.Policy: `}},
+		{"an error that means nothing", func(c *manager.Config) {
+			app(c, func(a *manager.App) { a.Errors = map[string]string{"400:x_y": "nothing"} })
+		}, []string{`Apps["k.series"].Errors["400:x_y"]: `, "must be one of refused"}},
 		{"a link that lives a second", func(c *manager.Config) { c.LinkTTL = time.Second }, []string{"LinkTTL: must be between"}},
 		{"a return URL", func(c *manager.Config) { c.ReturnURLAllow = []string{"http://a.example/"} }, []string{"ReturnURLAllow[0]: "}},
 		{"a colour", func(c *manager.Config) { c.Brand.Colour = "green" }, []string{"Brand.Colour: must be six hex digits"}},

@@ -3,6 +3,7 @@ package manager
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -98,6 +99,7 @@ func (a App) internal() *config.App {
 		RefreshTokenLifetime: config.RefreshTokenLifetime{
 			Idle: config.Duration(a.RefreshTokenLifetime.Idle), Absolute: config.Duration(a.RefreshTokenLifetime.Absolute),
 		},
+		Errors:  maps.Clone(a.Errors),
 		Refresh: a.Refresh.internal(),
 		Proxy:   config.Proxy{Methods: slices.Clone(a.Proxy.Methods), Paths: slices.Clone(a.Proxy.Paths), Queue: config.Duration(a.Proxy.Queue)},
 	}
@@ -142,8 +144,11 @@ func (c Config) field(path string) string {
 	return fmt.Sprintf("Apps[%q]%s", app, camel(strings.TrimPrefix(rest, app)))
 }
 
-// camel writes the names after dots as Go does.
+// camel writes the names after dots as Go does. What follows errors is a code.
 func camel(path string) string {
+	if before, code, ok := strings.Cut(path, ".errors."); ok {
+		return fmt.Sprintf("%s.Errors[%q]", camel(before), code)
+	}
 	initials := map[string]string{"id": "ID", "pkce": "PKCE", "api": "API", "url": "URL", "ttl": "TTL"}
 	parts := strings.Split(path, ".")
 	for i := 1; i < len(parts); i++ {
