@@ -22,6 +22,7 @@ import (
 	"github.com/evergrant/evergrant/internal/api"
 	"github.com/evergrant/evergrant/internal/config"
 	"github.com/evergrant/evergrant/internal/connect"
+	"github.com/evergrant/evergrant/internal/dashboard"
 	"github.com/evergrant/evergrant/internal/event"
 	"github.com/evergrant/evergrant/internal/manager"
 	"github.com/evergrant/evergrant/internal/oauth"
@@ -56,14 +57,15 @@ type Core struct {
 	// everything.
 	Client *client.Client
 
-	calls    *calls
-	webhooks *webhook.Service
-	news     context.Context // ends when the core drains
-	drain    context.CancelFunc
-	started  atomic.Bool
-	undo     Undo
-	stop     sync.Once
-	stopErr  error
+	calls     *calls
+	dashboard dashboard.Config // but for who may see it
+	webhooks  *webhook.Service
+	news      context.Context // ends when the core drains
+	drain     context.CancelFunc
+	started   atomic.Bool
+	undo      Undo
+	stop      sync.Once
+	stopErr   error
 }
 
 // New opens the store, the keys and the spool, and builds the engine and its
@@ -186,7 +188,10 @@ func (c *Core) handlers(o Options, hub *event.Hub, links *connect.Service, priva
 	if err != nil {
 		return err
 	}
-	pages, err := c.dashboard(o, private, links, hub, private.SignIn.Person)
+	c.dashboard = c.pages(o, private, links, hub)
+	ours := c.dashboard
+	ours.Who, ours.Login, ours.Logout = private.SignIn.Person, "/login", "/logout"
+	pages, err := dashboard.New(ours)
 	if err != nil {
 		return err
 	}

@@ -14,13 +14,25 @@ import (
 	"github.com/evergrant/evergrant/internal/store"
 )
 
-// dashboard makes the pages for operators, for those whom who lets in.
-func (c *Core) dashboard(o Options, a api.Config, links *connect.Service, hub *event.Hub, who func(*http.Request) (access.Person, bool)) (http.Handler, error) {
-	return dashboard.New(dashboard.Config{
-		API: c.Client, Store: a.Store, Who: who, Login: "/login", Logout: "/logout", Grown: hub.Grown,
+// pages is what the dashboard is made of, but for who may see it.
+func (c *Core) pages(o Options, a api.Config, links *connect.Service, hub *event.Hub) dashboard.Config {
+	return dashboard.Config{
+		API: c.Client, Store: a.Store, Grown: hub.Grown,
 		Trends: a.Metrics.Trends, Merchants: links, MasterKey: masterKey(a.Store, o.Config),
 		Sandbox: o.Config.SandboxURL, Version: o.Version, Logger: o.Logger, Now: o.Now,
-	})
+	}
+}
+
+// Dashboard returns the pages for operators, for those whom who lets in, mounted
+// at prefix.
+func (c *Core) Dashboard(prefix string, who func(*http.Request) (access.Person, bool)) (http.Handler, error) {
+	pages := c.dashboard
+	pages.Prefix, pages.Who = prefix, who
+	h, err := dashboard.New(pages)
+	if err != nil {
+		return nil, err
+	}
+	return c.guard("dashboard", h, pages.Logger), nil
 }
 
 // masterKey tells which master key seals the store. Another process may have seen

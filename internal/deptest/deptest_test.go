@@ -123,7 +123,7 @@ func TestLayers(t *testing.T) {
 		"internal/store/eventid": {[]string{"internal/grant"}, "numbering the log needs no store"},
 		"client":                 {[]string{"."}, "importing the client must not pull in a database driver or the engine"},
 		".":                      {nil, "the root package is the words every importer needs"},
-		"manager":                {[]string{".", "client", "internal/config", "internal/core", "internal/seal"}, embed},
+		"manager":                {[]string{".", "client", "internal/access", "internal/config", "internal/core", "internal/seal"}, embed},
 		"evergranttest":          {[]string{".", "client", "manager", "sandbox"}, "what users' tests run is what users may import"},
 		"examples/k-sales":       {[]string{".", "client", "provider/lightspeed"}, example},
 		"examples/r-customers":   {[]string{".", "client", "provider/lightspeed"}, example},
