@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,7 +31,14 @@ var faulty = sync.OnceValues(func() (string, error) {
 // must come back to life by itself; where the oracle proves that the provider's
 // answer was gone with the process, and using a token again is refused, it must
 // be given up instead.
-func TestMatrix(t *testing.T) {
+func TestMatrix(t *testing.T) { matrix(t, files()) }
+
+// TestMatrixOnPostgreSQL is TestMatrix where the store outlives the process.
+func TestMatrixOnPostgreSQL(t *testing.T) { matrix(t, databases(t)) }
+
+// matrix runs all cases of a refresh in one store.
+func matrix(t *testing.T, where site) {
+	t.Helper()
 	program, err := faulty()
 	if err != nil {
 		t.Fatal(err)
@@ -41,8 +47,8 @@ func TestMatrix(t *testing.T) {
 	for _, policy := range []string{oracle.FamilyKill, oracle.Strict, oracle.Grace, oracle.RetireOnUse} {
 		for _, s := range steps {
 			for _, action := range actions {
-				if !slices.Contains(s.cannot, action) {
-					all = append(all, &cell{step: s, action: action, policy: policy})
+				if s.happens(action, where) {
+					all = append(all, &cell{site: where, step: s, action: action, policy: policy})
 				}
 			}
 		}
@@ -83,15 +89,18 @@ func together[C fmt.Stringer](t *testing.T, cases []C, most int, run func(*testi
 	all.Wait()
 }
 
-// glance is how often a case asks its server how things are: so many ask at once
-// that it is what the matrix costs most.
+// glance is how often a test asks a server how things are where many ask at once.
 const glance = 250 * time.Millisecond
+
+// seldom is the same for the cases of a matrix, which it costs most.
+const seldom = 750 * time.Millisecond
 
 // stopped is how long a stopped process stays so: longer than a request may take.
 const stopped = 11 * time.Second
 
 // cell is one case: one step, one action, one policy.
 type cell struct {
+	site
 	step
 	action, policy string
 
@@ -111,7 +120,7 @@ func (c *cell) run(t *testing.T, program string) {
 	c.judge()
 }
 
-func (c *cell) String() string { return fmt.Sprintf("%s/%s: %s", c.policy, c.name, c.action) }
+func (c *cell) String() string { return fmt.Sprintf("%s/%s: %s", c.policy, c.step.name, c.action) }
 
 // fault is what happens, as in EVERGRANT_FAULT.
 func (c *cell) fault() string {
@@ -151,7 +160,7 @@ func (c *cell) begin(t *testing.T, program string) {
 		troubled = true
 		return c.trouble
 	})
-	c.server = newServer(t)
+	c.server = c.prepare(t)
 	c.server.program, c.server.quiet = program, true
 	c.server.configure(app(c.oracle.url, c.policy, "refresh: {min_interval: 1s}"), "")
 	spec := c.fault()
@@ -159,9 +168,17 @@ func (c *cell) begin(t *testing.T, program string) {
 		spec = c.first
 	}
 	c.server.env = []string{"EVERGRANT_FAULT=" + spec}
-	c.server.start()
+	c.start()
 	c.server.adopt(c.oracle, 1, 2)
 	c.server.CloseIdleConnections()
+}
+
+// start starts a process when few others do.
+func (c *cell) start() {
+	c.t.Helper()
+	c.starting <- struct{}{}
+	defer func() { <-c.starting }()
+	c.server.start()
 }
 
 // strike waits until the fault has happened, and goes on from there.
@@ -181,7 +198,7 @@ func (c *cell) strike() {
 	line := fmt.Appendf(nil, "fault: %s=%s\n", point, action)
 	pace := 20 * time.Millisecond
 	if c.action == "down" {
-		pace = glance
+		pace = seldom
 	}
 	every(c.t, pace, time.Minute, "the fault", func() bool {
 		if c.action == "down" && c.renewed() {
@@ -195,7 +212,7 @@ func (c *cell) strike() {
 	case "kill":
 		c.died()
 		c.dead = true
-		c.server.start()
+		c.start()
 	case "panic":
 		c.survive()
 	case "pause", "stop":
@@ -234,7 +251,7 @@ func (c *cell) survive() {
 		}
 	})
 	if c.dead {
-		c.server.start()
+		c.start()
 	}
 }
 
@@ -248,7 +265,7 @@ func (c *cell) resume() {
 	if c.action == "stop" {
 		c.server.kill()
 		c.dead = true
-		c.server.start()
+		c.start()
 		return
 	}
 	if err := c.server.process.Process.Signal(syscall.SIGCONT); err != nil {
@@ -264,7 +281,7 @@ func (c *cell) settle() {
 	var g client.Grant
 	patience := time.NewTimer(time.Until(c.struck.Add(stopped + time.Minute)))
 	defer patience.Stop()
-	poll := time.NewTicker(glance)
+	poll := time.NewTicker(seldom)
 	defer poll.Stop()
 	for {
 		g = c.server.grant(ref(1))
@@ -314,7 +331,7 @@ func (c *cell) judge() {
 	}
 	// Another refresh begins only if no attempt was left open.
 	var res []client.RefreshedGrant
-	every(t, glance, time.Minute, "another refresh", func() bool {
+	every(t, seldom, time.Minute, "another refresh", func() bool {
 		res, err = c.server.Refresh(t.Context(), ref(1))
 		return err == nil && len(res) == 1 && res[0].Refreshed
 	})

@@ -7,7 +7,6 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +21,18 @@ import (
 // link works again.
 func TestMatrixOfAnExchange(t *testing.T) {
 	t.Parallel()
+	matrixOfAnExchange(t, files())
+}
+
+// TestMatrixOfAnExchangeOnPostgreSQL is TestMatrixOfAnExchange where the store
+// outlives the process.
+func TestMatrixOfAnExchangeOnPostgreSQL(t *testing.T) {
+	t.Parallel()
+	matrixOfAnExchange(t, databases(t))
+}
+
+func matrixOfAnExchange(t *testing.T, where site) {
+	t.Helper()
 	program, err := faulty()
 	if err != nil {
 		t.Fatal(err)
@@ -29,8 +40,8 @@ func TestMatrixOfAnExchange(t *testing.T) {
 	var all []*exchangeCell
 	for _, s := range exchangeSteps {
 		for _, action := range actions {
-			if !slices.Contains(s.cannot, action) {
-				all = append(all, &exchangeCell{cell: cell{step: s, action: action, policy: oracle.FamilyKill}})
+			if s.happens(action, where) {
+				all = append(all, &exchangeCell{cell: cell{site: where, step: s, action: action, policy: oracle.FamilyKill}})
 			}
 		}
 	}
@@ -54,11 +65,11 @@ func (c *exchangeCell) begin(t *testing.T, program string) {
 	c.t = t
 	c.codes = newCodes(t, oracle.Options{Rotation: c.policy, AccessLife: time.Hour})
 	c.oracle = &judge{c.codes.Server, c.codes.url}
-	c.server = newServer(t)
+	c.server = c.prepare(t)
 	c.server.program, c.server.quiet = program, true
 	c.server.configure(app(c.codes.url, c.policy, ""), "")
 	c.server.env = []string{"EVERGRANT_FAULT=" + c.fault()}
-	c.server.start()
+	c.start()
 	l, err := c.server.CreateLink(t.Context(), client.NewLink{Ref: ref(1), BusinessName: "Café Nord", NoLanding: true})
 	if err != nil {
 		t.Fatal(err)
@@ -105,9 +116,9 @@ func (c *exchangeCell) judge() {
 	}
 	if c.action == "panic" && !c.dead && !c.killed {
 		c.server.kill() // what is in the journal, and whose request is over, is the next process's
-		c.server.start()
+		c.start()
 	}
-	every(t, glance, time.Minute, "a connection", func() bool {
+	every(t, seldom, time.Minute, "a connection", func() bool {
 		conn, err := c.server.Connection(t.Context(), ref(1))
 		return err == nil && conn.State == "connected"
 	})

@@ -30,6 +30,7 @@ type step struct {
 	point string // as in EVERGRANT_FAULT, without its action
 	with  string // faults that lead there
 	first string // the fault an earlier process died of, if the step is its successor's
+	only  string // the one store that has this step, if it is not in all
 
 	// trouble is how the provider answers the first request, if not well.
 	trouble oracle.Fault
@@ -51,6 +52,7 @@ var steps = []step{
 	{name: "before a claim", point: "refresh.before-claim", cannot: []string{"down"}}, // as at its COMMIT
 	{name: "before the COMMIT of a claim", point: "refresh.before-claim>store.before-commit"},
 	{name: "after the COMMIT of a claim", point: "refresh.before-claim>store.committed", cannot: []string{"error"}},
+	{name: "the answer to the COMMIT of a claim is lost", only: onPostgreSQL, point: "refresh.before-claim>store.committed", cannot: butFailing},
 	{name: "claimed", point: "refresh.claimed"},
 	{name: "before sending", point: "refresh.before-send"},
 	{name: "answer received", point: "refresh.received", killed: true, cannot: []string{"error"}},
@@ -59,6 +61,7 @@ var steps = []step{
 	{name: "before a commit", point: "refresh.before-commit"},
 	{name: "before the COMMIT of a commit", point: "refresh.before-commit>store.before-commit"},
 	{name: "after the COMMIT of a commit", point: "refresh.before-commit>store.committed", cannot: []string{"error"}},
+	{name: "the answer to the COMMIT of a commit is lost", only: onPostgreSQL, point: "refresh.before-commit>store.committed", cannot: butFailing},
 	{name: "committed", point: "refresh.committed"},
 	{name: "before the journal is marked", point: "spool.before-done"},
 
@@ -70,6 +73,7 @@ var steps = []step{
 	{name: "provider fails, before settling", trouble: failing, point: "refresh.before-settle"},
 	{name: "provider fails, before the COMMIT of settling", trouble: failing, point: "refresh.before-settle>store.before-commit"},
 	{name: "provider fails, after the COMMIT of settling", trouble: failing, point: "refresh.before-settle>store.committed", cannot: []string{"error"}},
+	{name: "provider fails, the answer to the COMMIT of settling is lost", only: onPostgreSQL, trouble: failing, point: "refresh.before-settle>store.committed", cannot: butFailing},
 	{name: "provider fails, settled", trouble: failing, point: "refresh.settled"},
 
 	{name: "connection cut before the request is processed, noticed", trouble: unread, point: "refresh.received", cannot: butDying},
@@ -89,6 +93,7 @@ var steps = []step{
 
 	{name: "answer unusable, before parking", trouble: unusable, point: "refresh.before-park", lost: true},
 	{name: "answer unusable, before the COMMIT of parking", trouble: unusable, point: "refresh.before-park>store.before-commit", lost: true},
+	{name: "answer unusable, the answer to the COMMIT of parking is lost", only: onPostgreSQL, trouble: unusable, point: "refresh.before-park>store.committed", lost: true, cannot: butFailing},
 	{name: "answer unusable, parked", trouble: unusable, point: "refresh.parked", lost: true},
 
 	{name: "recovering, before a commit", first: "spool.written=kill", point: "refresh.before-commit", cannot: []string{"error", "down"}},
@@ -98,8 +103,16 @@ var steps = []step{
 	{name: "recovering what was committed, before the journal is marked", first: "refresh.committed=kill", point: "spool.before-done", cannot: []string{"error", "down"}},
 }
 
+// happens reports whether an action is made to happen at the step in a store.
+func (s step) happens(action string, where site) bool {
+	return (s.only == "" || s.only == where.name) && !slices.Contains(s.cannot, action)
+}
+
 // butDying leaves a step to processes that die there.
 var butDying = []string{"error", "pause", "stop", "down", "panic"}
+
+// butFailing leaves a step to operations that fail there.
+var butFailing = []string{"kill", "pause", "stop", "down", "panic"}
 
 var (
 	failing    = oracle.Fault{Status: 500, Body: "out of order"}
@@ -123,6 +136,7 @@ var exchangeSteps = []step{
 	{name: "before the tokens are stored", point: "connect.before-issue"},
 	{name: "before the COMMIT of the tokens", point: "connect.before-issue>store.before-commit"},
 	{name: "after the COMMIT of the tokens", point: "connect.before-issue>store.committed", cannot: []string{"error", "down"}},
+	{name: "the answer to the COMMIT of the tokens is lost", only: onPostgreSQL, point: "connect.before-issue>store.committed", cannot: butFailing},
 	{name: "stored", point: "connect.issued", cannot: []string{"error", "down"}},
 	{name: "before the journal is marked", point: "spool.before-done", cannot: []string{"down"}},
 }

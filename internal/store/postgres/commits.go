@@ -202,7 +202,9 @@ func (c *commits) try(group []*commitOp) (events int, err error) {
 		c.s.suspect(err)
 		return 0, dbError(err)
 	}
-	_ = fault.Point("store.committed") // what is durable is not reported as failed
+	if err := fault.Point("store.committed"); err != nil { // durable, and nobody here knows
+		return 0, fmt.Errorf("%w: the answer to a commit is lost: %w", store.ErrUnavailable, err)
+	}
 	return events, nil
 }
 

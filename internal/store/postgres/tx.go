@@ -128,7 +128,9 @@ func (t *tx) commit() error {
 	if tag.String() != "COMMIT" {
 		return fmt.Errorf("%w: commit became %s", store.ErrUnavailable, tag)
 	}
-	_ = fault.Point("store.committed") // what is durable is not reported as failed
+	if err := fault.Point("store.committed"); err != nil { // durable, and nobody here knows
+		return fmt.Errorf("%w: the answer to a commit is lost: %w", store.ErrUnavailable, err)
+	}
 	return nil
 }
 
