@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -186,11 +184,5 @@ func count(t *testing.T, s *server, typ string) int {
 // own, until the test ends.
 func startFosite(t *testing.T, redirectURI string, life int, secret string) *provider {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "fosite")
-	build := exec.Command("go", "build", "-o", program, ".")
-	build.Dir, build.Stderr = "fosite", os.Stderr
-	if err := build.Run(); err != nil {
-		t.Fatalf("build the authorization server to test against; its modules come with: make deps (%v)", err)
-	}
-	return runProvider(t, exec.Command(program, redirectURI, fmt.Sprint(life), secret))
+	return runProvider(t, exec.Command(buildProvider(t, "fosite"), redirectURI, fmt.Sprint(life), secret))
 }
