@@ -39,6 +39,7 @@ type list struct {
 	View    string
 	Query   string
 	Rows    []row
+	Ending  bool   // by the ends of approvals
 	Next    string // path of the next page, "" after the last
 	Nothing string // said instead of rows
 }
@@ -75,8 +76,18 @@ func (d *Dashboard) connections(v *visit) answer {
 	case l.Query != "":
 		found, err = d.c.Store.Find(ctx, l.Query, pageSize)
 		l.Nothing = "Nothing is called so. A name, a key, an id and the code on a merchant’s page are looked for."
-	case chosen.name == "all", chosen.name == "deadline":
-		return d.plainList(v, l, chosen.name, q.Get("cursor"))
+	case chosen.name == "all":
+		return d.plainList(v, l, q.Get("cursor"))
+	case chosen.name == "deadline":
+		of := l.Apps
+		if l.App != "" {
+			of = []string{l.App}
+		}
+		if l.Rows, next, err = d.ending(ctx, of, q.Get("cursor")); err != nil {
+			return unread(v, err)
+		}
+		l.Nothing, l.Ending = "No approval ends within seven days.", true
+		return d.listed(v, l, next)
 	default:
 		f := chosen.filter
 		if f.App = l.App; chosen.recent > 0 {
@@ -86,7 +97,7 @@ func (d *Dashboard) connections(v *visit) answer {
 		l.Nothing = "There is none."
 	}
 	if err != nil {
-		return failed(err)
+		return unread(v, err)
 	}
 	for _, c := range found {
 		l.Rows = append(l.Rows, d.row(c))
@@ -96,14 +107,9 @@ func (d *Dashboard) connections(v *visit) answer {
 
 // plainList is a list in the order in which connections were made, as the API
 // gives it.
-func (d *Dashboard) plainList(v *visit, l list, name, cursor string) answer {
-	f := client.ConnectionFilter{App: l.App, Limit: pageSize, Cursor: cursor}
+func (d *Dashboard) plainList(v *visit, l list, cursor string) answer {
 	l.Nothing = "There is no business yet. Make a link for one: evergrant link create biz_42@APP"
-	if name == "deadline" {
-		f.DeadlineBefore = d.c.Now().Add(7 * 24 * time.Hour)
-		l.Nothing = "No approval ends within seven days."
-	}
-	page, err := d.c.API.Connections(v.Context(), f)
+	page, err := d.c.API.Connections(v.Context(), client.ConnectionFilter{App: l.App, Limit: pageSize, Cursor: cursor})
 	if err != nil {
 		return failed(err)
 	}
@@ -118,11 +124,7 @@ func (d *Dashboard) listed(v *visit, l list, next string) answer {
 	if err := d.cellsInto(v.Context(), l.Rows); err != nil {
 		return failed(err)
 	}
-	if next != "" {
-		q := v.URL.Query()
-		q.Set("cursor", next)
-		l.Next = "/connections?" + q.Encode()
-	}
+	l.Next = nextPage(v, next)
 	return show("connections", "Connections", l)
 }
 

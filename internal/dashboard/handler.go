@@ -11,6 +11,7 @@ import (
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/access"
+	"github.com/evergrant/evergrant/internal/store"
 )
 
 // visit is one request of somebody who was let in.
@@ -40,6 +41,15 @@ func refPath(ref string) string { return "/connections/" + url.PathEscape(ref) }
 func refuse(why, link, label string) answer {
 	return answer{view: "message", status: http.StatusBadRequest, title: "That cannot be done",
 		data: note{Text: []string{upper(why) + "."}, Link: link, Label: label}}
+}
+
+// unread is failed where it may be the cursor in the address that cannot be read.
+func unread(v *visit, err error) answer {
+	var told *evergrant.Error
+	if v.URL.Query().Get("cursor") == "" || errors.Is(err, store.ErrUnavailable) || errors.As(err, &told) {
+		return failed(err)
+	}
+	return refuse("the address was cut off on its way", v.URL.Path, "From the beginning")
 }
 
 func show(view, title string, data any) answer {
@@ -170,6 +180,9 @@ func (d *Dashboard) explain(v *visit, err error) answer {
 	case errors.As(err, &e):
 		a.status, a.title = http.StatusConflict, "That did not work"
 		n.Text = []string{e.Message}
+	case errors.Is(err, store.ErrUnavailable):
+		a.status, a.title = http.StatusServiceUnavailable, "Not now"
+		n.Text = []string{"The store cannot be read now. Tokens are served as long as they last. Try again in a moment."}
 	default:
 		d.c.Logger.LogAttrs(v.Context(), slog.LevelError, "dashboard: a page failed", slog.String("route", route(v.Request)), slog.String("error", err.Error()))
 	}

@@ -47,8 +47,9 @@ type row struct {
 	client.Connection
 	Sentence string // how it is, after its name
 	Age      string
-	Link     string // how far its newest link has come
-	Cells    []cell // its last thirty days
+	Link     string    // how far its newest link has come
+	Cells    []cell    // its last thirty days
+	Ends     time.Time // when one of its approvals does, where that is listed
 }
 
 // step is one of the first things to do.

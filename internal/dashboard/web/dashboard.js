@@ -50,12 +50,14 @@
 
   // "Copy a message" copies at once; without a clipboard it leads to the page that
   // has the message.
+  let making = 0; // messages under way
   document.addEventListener("submit", async (e) => {
     const f = e.target;
     if (!f.matches("form[data-message]") || !navigator.clipboard) return;
     e.preventDefault();
     const said = f.querySelector(".said");
     said.textContent = "Making a link…";
+    making++;
     try {
       const res = await fetch(f.action, { method: "POST", body: new URLSearchParams(new FormData(f)) });
       const page = new DOMParser().parseFromString(await res.text(), "text/html");
@@ -69,6 +71,9 @@
       ready(document);
     } catch {
       said.textContent = "That did not work. Reload the page and try again.";
+    } finally {
+      making--;
+      catchUp();
     }
   });
 
@@ -76,34 +81,69 @@
     if (e.target.matches("[data-submit]")) e.target.form.requestSubmit();
   });
 
-  // follow asks for the page again when something happened, unless somebody is in
-  // the middle of something.
+  // occupied tells whether somebody is in the middle of something: typing, choosing,
+  // selecting, or looking at what is shown only once.
+  const occupied = (main) => {
+    const active = document.activeElement;
+    return making > 0 || document.hidden || document.getElementById("text") || !getSelection().isCollapsed ||
+      (main.contains(active) && active.matches("input, select, textarea"));
+  };
+
+  // twin finds what stands for an element in another version of the page.
+  const twin = (root, e) => [...root.querySelectorAll(e.tagName)].find((t) =>
+    t.id === e.id && t.getAttribute("href") === e.getAttribute("href") && t.textContent === e.textContent && t.form?.action === e.form?.action);
+
+  // takeOver replaces what the page shows and keeps what its reader did to it.
+  const takeOver = (main, fresh) => {
+    const active = main.contains(document.activeElement) && document.activeElement !== main ? document.activeElement : null;
+    const open = new Set([...main.querySelectorAll("details[open]")].map((d) => d.dataset.key));
+    for (const d of fresh.querySelectorAll("details")) d.open = open.has(d.dataset.key);
+    for (const f of main.querySelectorAll("form[data-message]")) {
+      const same = [...fresh.querySelectorAll("form[data-message]")].find((o) => o.action === f.action);
+      if (!same) continue;
+      same.querySelector(".said").textContent = f.querySelector(".said").textContent;
+      same.elements.locale.value = f.elements.locale.value;
+    }
+    main.replaceChildren(...fresh.childNodes);
+    ready(main);
+    // Who works with the keyboard goes on from where they were.
+    if (active) (twin(main, active) ?? main).focus({ preventScroll: true });
+  };
+
+  // follow asks for the page again when something happened, and if somebody is in
+  // the middle of something then, once they are done.
+  let catchUp = () => {};
   const follow = (address) => {
-    const news = new EventSource(address);
+    const main = document.getElementById("main");
     let busy = false;
-    news.onmessage = async () => {
-      const main = document.getElementById("main");
-      const active = document.activeElement;
-      if (busy || document.hidden || document.getElementById("text") || (active && active !== main && main.contains(active)) || !getSelection().isCollapsed) return;
+    let behind = false;
+    const update = async () => {
+      behind = true;
+      if (busy || occupied(main)) return;
       busy = true;
+      behind = false;
       try {
         const res = await fetch(location.href, { headers: { Accept: "text/html" } });
         if (res.ok && !res.redirected) {
           const page = new DOMParser().parseFromString(await res.text(), "text/html");
           const fresh = page.getElementById("main");
           localTimes(fresh);
-          if (fresh && fresh.innerHTML !== main.dataset.seen) {
+          if (occupied(main)) behind = true;
+          else if (fresh && fresh.innerHTML !== main.dataset.seen) {
             main.dataset.seen = fresh.innerHTML;
-            const open = new Set([...main.querySelectorAll("details[open]")].map((d) => d.dataset.key));
-            for (const d of fresh.querySelectorAll("details")) d.open = open.has(d.dataset.key);
-            main.replaceChildren(...fresh.childNodes);
-            ready(main);
+            takeOver(main, fresh);
           }
         }
       } finally {
         busy = false;
+        if (behind && !occupied(main)) update();
       }
     };
+    catchUp = () => { if (behind) update(); };
+    for (const what of ["visibilitychange", "focusin", "focusout", "selectionchange"]) {
+      document.addEventListener(what, () => setTimeout(catchUp));
+    }
+    new EventSource(address).onmessage = update;
   };
 
   const ready = (root) => {
