@@ -44,23 +44,10 @@ func wireApp(st manager.AppStatus) appWire {
 	}
 }
 
-// sees reports whether the key reaches any business of an app.
-func (c *call) sees(app string) bool {
-	if c.key.Apps == nil {
-		return true
-	}
-	for _, a := range c.key.Apps {
-		if a == app {
-			return true
-		}
-	}
-	return false
-}
-
 func (s *server) listApps(c *call, _ none) (page[appWire], error) {
 	var visible []manager.AppStatus
 	for _, a := range s.c.Manager.Apps() {
-		if c.sees(a.App.Name) {
+		if sees(c.key, a.App.Name) {
 			visible = append(visible, a)
 		}
 	}
@@ -70,7 +57,7 @@ func (s *server) listApps(c *call, _ none) (page[appWire], error) {
 func (s *server) getApp(c *call, _ none) (appWire, error) {
 	name := c.r.PathValue("app")
 	for _, a := range s.c.Manager.Apps() {
-		if a.App.Name == name && c.sees(name) {
+		if a.App.Name == name && sees(c.key, name) {
 			return wireApp(a), nil
 		}
 	}
@@ -88,7 +75,7 @@ func (s *server) resumeApp(c *call, _ none) (appWire, error) {
 // changeApp changes something that every business of an app feels.
 func (s *server) changeApp(c *call, change func(context.Context, string) (manager.AppStatus, error)) (appWire, error) {
 	name := c.r.PathValue("app")
-	if !c.sees(name) {
+	if !sees(c.key, name) {
 		return appWire{}, errNoSuch("app")
 	}
 	if c.key.Businesses != nil {

@@ -1,12 +1,10 @@
 package api
 
 import (
-	"errors"
 	"strings"
 
 	"github.com/oklog/ulid/v2"
 
-	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/store"
 )
@@ -25,14 +23,14 @@ var eventParams = append([]param{{name: "ref", doc: "events of this connection"}
 func (s *server) listEvents(c *call, _ none) (page[eventWire], error) {
 	var filter store.EventFilter
 	if q := c.r.URL.Query(); q.Has("ref") {
-		conn, err := s.named(c.r.Context(), c, q.Get("ref"))
-		switch id := q.Get("ref"); {
-		case errors.Is(err, evergrant.ErrNotFound) && strings.HasPrefix(id, grant.ConnectionID):
-			// Its events outlive a connection. A key's limits are in the filter.
-			filter.ConnectionID = id
-		case err != nil:
-			return page[eventWire]{}, err
-		default:
+		// Its events outlive a connection, so an id needs none. A key's limits are in
+		// the filter.
+		ref, err := grant.ParseRef(q.Get("ref"))
+		if filter.ConnectionID = ref.ID; err != nil || ref.ID == "" {
+			conn, err := s.named(c.r.Context(), c, q.Get("ref"))
+			if err != nil {
+				return page[eventWire]{}, err
+			}
 			filter.ConnectionID = conn.ID
 		}
 	}

@@ -106,7 +106,7 @@ func (s *server) createKey(c *call, b newKey) (keyWire, error) {
 		}
 		k.Scopes = append(k.Scopes, sc)
 	}
-	s.checkLimits(&f, b)
+	s.checkLimits(&f, c.key, b)
 	// A limited key makes keys within its limits, which they inherit.
 	if k.Apps == nil {
 		k.Apps = c.key.Apps
@@ -132,8 +132,9 @@ func (s *server) createKey(c *call, b newKey) (keyWire, error) {
 	return w, nil
 }
 
-// checkLimits checks what a new key is limited to.
-func (s *server) checkLimits(f *fields, b newKey) {
+// checkLimits checks what a key makes a new key be limited to. Of apps that it
+// does not reach nothing is said here, whether there are any or not: see [governs].
+func (s *server) checkLimits(f *fields, key *access.Key, b newKey) {
 	if b.Apps != nil && len(b.Apps) == 0 {
 		f.add("apps", "an empty list reaches nothing; leave it out for every app")
 	}
@@ -142,10 +143,12 @@ func (s *server) checkLimits(f *fields, b newKey) {
 	}
 	var names []string
 	for _, a := range s.c.Manager.Apps() {
-		names = append(names, a.App.Name)
+		if sees(key, a.App.Name) {
+			names = append(names, a.App.Name)
+		}
 	}
 	for _, a := range b.Apps {
-		if !slices.Contains(names, a) {
+		if sees(key, a) && !slices.Contains(names, a) {
 			f.add("apps", "there is no app %q%s", clip(a), suggest(a, names))
 		}
 	}

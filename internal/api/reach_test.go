@@ -2,6 +2,9 @@ package api_test
 
 import (
 	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -10,113 +13,203 @@ import (
 
 	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/api/apitest"
-	"github.com/evergrant/evergrant/internal/grant"
 )
 
-// world is what the keys of the reach test are tried on.
-type world struct {
-	k     *apitest.Kit
-	conns []grant.Connection
-	ids   map[string][]string // by connection: ids of its grants and links
-}
-
-func newWorld(t *testing.T) *world {
-	w := &world{k: apitest.New(t, apitest.Options{}), ids: map[string][]string{}}
-	for _, app := range []string{"k-series", "r-series"} {
-		for _, key := range []string{"biz_1", "biz_2", "biz_3"} {
-			c := w.k.Adopt(key, app)
-			w.conns = append(w.conns, c)
-			grants, err := w.k.Manager.Grants(t.Context(), c.Ref())
-			if err != nil {
-				t.Fatal(err)
-			}
-			link := expect(t, w.k.Do(admin, "POST", "/v1/links", fmt.Sprintf(`{"ref":%q}`, c.Ref())), 201)
-			w.ids[c.ID] = []string{grants[0].ID, link["id"].(string)}
-		}
-	}
-	return w
-}
-
-// mentions reports whether text names the connection or what belongs to it.
-func (w *world) mentions(text string, c grant.Connection) bool {
-	return strings.Contains(text, c.ID) || strings.Contains(text, c.Ref().String()) ||
-		slices.ContainsFunc(w.ids[c.ID], func(id string) bool { return strings.Contains(text, id) })
-}
-
-// TestKeysNeverSeeWhatIsNotTheirs tries keys with random limits on everything.
-func TestKeysNeverSeeWhatIsNotTheirs(t *testing.T) {
+// TestWhatAKeyMayNotSeeIsAsIfItWereNotThere tries random keys on every operation
+// of the OpenAPI document and every object. What a key must not know of answers,
+// to the byte, like what does not exist; no answer tells of it; and nothing comes
+// of having asked.
+func TestWhatAKeyMayNotSeeIsAsIfItWereNotThere(t *testing.T) {
 	w := newWorld(t)
-	lists := []string{"/v1/connections", "/v1/links", "/v1/events", "/v1/keys", "/v1/apps", "/v1/connections?q=biz", "/v1/events?order=desc",
-		"/v1/events?type=connection.*", "/v1/links?state=created"}
+	before := w.picture(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		limit := func(name string, all ...string) []string {
-			if rapid.Bool().Draw(rt, name+" limited") {
-				return rapid.SliceOfNDistinct(rapid.SampledFrom(all), 1, len(all), rapid.ID).Draw(rt, name)
-			}
-			return nil
+		k := w.anyKey(rt)
+		for _, r := range w.lists() {
+			w.silent(rt, k, r, w.k.Do(k.secret, r.method, r.target, r.body, r.header...))
 		}
-		apps, businesses := limit("apps", "k-series", "r-series"), limit("businesses", "biz_1", "biz_2", "biz_3", "biz_4")
-		secret := w.k.Key([]access.Scope{access.Admin}, apps, businesses)
-		reaches := func(c grant.Connection) bool {
-			return (apps == nil || slices.Contains(apps, c.App)) && (businesses == nil || slices.Contains(businesses, c.Key))
-		}
-		for _, path := range lists {
-			a := w.k.Do(secret, "GET", path, "")
-			if a.Status != 200 {
-				rt.Fatalf("%s: %d %s", path, a.Status, a.Body)
-			}
-			for _, c := range w.conns {
-				if !reaches(c) && w.mentions(a.Body, c) {
-					rt.Fatalf("%s tells a key limited to %v %v about %s", path, apps, businesses, c.Ref())
+		// A few of what it sees and of what it does not, and everything about them.
+		for _, o := range rapid.SliceOfNDistinct(rapid.SampledFrom(w.named()), 6, 6, func(o object) string { return o.names[0] }).Draw(rt, "objects") {
+			for _, r := range w.about(rt, o) {
+				if k.sees(o) {
+					w.allowed(rt, k, o, r)
+					continue
 				}
-				if reaches(c) && path == "/v1/connections" && !w.mentions(a.Body, c) {
-					rt.Fatalf("%s hides %s from a key limited to %v %v", path, c.Ref(), apps, businesses)
-				}
+				w.hidden(rt, k, o, r)
 			}
 		}
-		c := rapid.SampledFrom(w.conns).Draw(rt, "connection")
-		for _, request := range requestsAbout(c, w.ids[c.ID]) {
-			method, path, body := request[0], request[1], request[2]
-			a := w.k.Do(secret, method, path, body)
-			if reaches(c) {
-				if a.Status == 404 {
-					rt.Fatalf("%s %s: %d for a key that reaches it", method, path, a.Status)
-				}
-				continue
-			}
-			absent := w.k.Do(secret, method, strings.NewReplacer(c.ID, "conn_00000000000000000000000000", c.Key+"@"+c.App, "absent@"+c.App,
-				w.ids[c.ID][0], "grant_0", w.ids[c.ID][1], "link_0").Replace(path), strings.ReplaceAll(body, c.Key+"@", "absent@"))
-			if a.Status != 404 || path != "/v1/links" && path != "/v1/connections" && withoutID(a) != withoutID(absent) {
-				rt.Fatalf("%s %s out of reach: %d %s, absent: %d %s", method, path, a.Status, a.Body, absent.Status, absent.Body)
-			}
+		if after := w.picture(t); after != before {
+			rt.Fatalf("%s\nhas changed to\n%s", before, after)
 		}
 	})
 }
 
-// requestsAbout are requests about one connection, by its address and its id.
-func requestsAbout(c grant.Connection, ids []string) [][3]string {
-	requests := [][3]string{
-		{"GET", "/v1/grants/" + ids[0], ""},
-		{"GET", "/v1/links/" + ids[1], ""},
-		{"GET", "/v1/links?ref=" + c.Ref().String(), ""},
-		{"GET", "/v1/events?ref=" + c.Ref().String(), ""},
-		{"POST", "/v1/links", `{"ref":"` + c.Ref().String() + `"}`},
-		{"POST", "/v1/connections", `{"ref":"` + c.Ref().String() + `"}`},
+// anyKey makes a key with random scopes and limits.
+func (w *world) anyKey(rt *rapid.T) triedKey {
+	limit := func(name string, all ...string) []string {
+		if rapid.Bool().Draw(rt, name+" limited") {
+			return rapid.SliceOfNDistinct(rapid.SampledFrom(all), 1, len(all), rapid.ID).Draw(rt, name)
+		}
+		return nil
 	}
-	for _, ref := range []string{c.ID, c.Ref().String()} {
-		one := "/v1/connections/" + ref
-		requests = append(requests,
-			[3]string{"GET", one, ""}, [3]string{"GET", one + "/token", ""}, [3]string{"GET", one + "/token?location=7", ""},
-			[3]string{"POST", one + "/token/reject", `{"fingerprint":"x"}`}, [3]string{"GET", one + "/grants", ""},
-			[3]string{"GET", one + "/locations", ""}, [3]string{"GET", one + "/events", ""}, [3]string{"PATCH", one, `{}`},
-		)
+	k := triedKey{keyLimits: keyLimits{limit("apps", "k-series", "r-series"), limit("businesses", "biz_1", "biz_2", "biz_3", "biz_9")}}
+	all := []access.Scope{access.Tokens, access.Connections, access.Links, access.Events}
+	if k.scopes = rapid.SliceOfNDistinct(rapid.SampledFrom(all), 0, len(all), rapid.ID).Draw(rt, "scopes"); len(k.scopes) == 0 {
+		k.scopes = []access.Scope{access.Admin}
 	}
-	return requests
+	k.secret = w.k.Key(k.scopes, k.apps, k.businesses)
+	return k
+}
+
+// triedKey is a key under test.
+type triedKey struct {
+	keyLimits
+	scopes []access.Scope
+	secret string
+}
+
+// request is one request to the API.
+type request struct {
+	method, target, body string
+	header               []string
+	changes              bool // of what it names something would change
+}
+
+func (r request) String() string { return r.method + " " + r.target + " " + r.body }
+
+// named are the objects a request can name.
+func (w *world) named() []object {
+	return slices.DeleteFunc(slices.Clone(w.objects), func(o object) bool { return o.param == "" })
+}
+
+// lists are requests that name nothing.
+func (w *world) lists() []request {
+	var all []request
+	for _, target := range []string{
+		"/v1/connections", "/v1/connections?q=biz", "/v1/connections?q=name-of", "/v1/connections?tag.tag=tag-of-biz_1-k-series", "/v1/connections?limit=1",
+		"/v1/links", "/v1/links?state=created", "/v1/events", "/v1/events?order=desc", "/v1/events?type=connection.*", "/v1/events?limit=1",
+		"/v1/webhooks", "/v1/keys", "/v1/apps", "/v1/runway", "/v1/whoami", "/v1/meta",
+	} {
+		all = append(all, request{method: "GET", target: target})
+	}
+	return all
+}
+
+// about are requests about an object: every operation whose path names something
+// of its kind, and those that name it elsewhere.
+func (w *world) about(rt *rapid.T, o object) []request {
+	bodies := map[string]string{
+		"/token/reject": `{"fingerprint":"000000000000"}`, "PATCH /v1/connections/{ref}": `{"name":"other"}`, "PATCH /v1/webhooks/{id}": `{"name":"other"}`,
+	}
+	var all []request
+	add := func(r request) {
+		if r.method == http.MethodPost {
+			r.header = append(r.header, "Idempotency-Key: the-same")
+		}
+		all = append(all, r)
+	}
+	name := rapid.SampledFrom(o.names).Draw(rt, "name")
+	for _, operation := range w.operations {
+		method, path, _ := strings.Cut(operation, " ")
+		parameter := map[string]string{"grant": "/v1/grants/{id}", "link": "/v1/links/{id}", "webhook": "/v1/webhooks/{id}", "key": "/v1/keys/{id}",
+			"app": "/v1/apps/{app}", "ref": "/{ref}"}[o.param]
+		if !strings.Contains(path, parameter) {
+			continue
+		}
+		r := request{method: method, changes: method != http.MethodGet}
+		r.target = strings.NewReplacer("{path}", "a/b", "{id}", name, "{ref}", name, "{app}", name).Replace(path)
+		for suffix, body := range bodies {
+			if strings.HasSuffix(operation, suffix) {
+				r.body = body
+			}
+		}
+		add(r)
+	}
+	if o.param == "ref" {
+		add(request{method: "GET", target: "/v1/links?ref=" + name})
+		add(request{method: "GET", target: "/v1/events?ref=" + name})
+		add(request{method: "GET", target: "/v1/connections/" + name + "/token?location=" + o.marks[4]})
+		add(request{method: "POST", target: "/v1/links", body: `{"ref":"` + name + `"}`, changes: true})
+		add(request{method: "POST", target: "/v1/connections", body: `{"ref":"` + o.names[1] + `"}`, changes: true})
+		add(request{method: "POST", target: "/v1/connections/import", body: `{"ref":"` + o.names[1] + `"}`, changes: true})
+		add(request{method: "POST", target: "/oauth/token", body: "grant_type=client_credentials&client_id=" + name,
+			header: []string{"Content-Type: application/x-www-form-urlencoded"}})
+	}
+	if o.param == "app" {
+		for _, target := range []string{"/v1/runway?app=", "/v1/connections?app="} {
+			add(request{method: "GET", target: target + name})
+		}
+		for path, members := range map[string]string{"/v1/keys": `"name":"test","scopes":["tokens"]`, "/v1/webhooks": `"url":"https://x.example/"`} {
+			add(request{method: "POST", target: path, body: `{` + members + `,"apps":["` + name + `"]}`, changes: true})
+			add(request{method: "POST", target: path, body: `{` + members + `,"apps":["` + name[1:] + `"]}`, changes: true}) // did you mean
+		}
+	}
+	return all
+}
+
+// allowed performs what the key may do, unless something would come of it.
+func (w *world) allowed(rt *rapid.T, k triedKey, o object, r request) {
+	if r.changes {
+		return
+	}
+	a := w.k.Do(k.secret, r.method, r.target, r.body, r.header...)
+	if a.Status == http.StatusNotFound && !o.gone() {
+		rt.Fatalf("%s: %d for a key that sees it: %s", r, a.Status, a.Body)
+	}
+	w.silent(rt, k, r, a)
+}
+
+// hidden performs what the key must not know of, and the same of what there is
+// none of.
+func (w *world) hidden(rt *rapid.T, k triedKey, o object, r request) {
+	given := w.k.Do(k.secret, r.method, r.target, r.body, r.header...)
+	w.silent(rt, k, r, given)
+	twin := r
+	twin.target, twin.body = o.absent(r.target), o.absent(r.body)
+	absent := w.k.Do(k.secret, twin.method, twin.target, twin.body, twin.header...)
+	if given.Status != absent.Status || o.absent(withoutID(given)) != withoutID(absent) || !sameHeaders(given.Header, absent.Header) {
+		rt.Fatalf("%+v\n%s: %d %s%v\n%s: %d %s%v", k.keyLimits, r, given.Status, given.Body, given.Header, twin, absent.Status, absent.Body, absent.Header)
+	}
+}
+
+func sameHeaders(a, b http.Header) bool {
+	a, b = a.Clone(), b.Clone()
+	a.Del("Request-Id")
+	b.Del("Request-Id")
+	return maps.EqualFunc(a, b, slices.Equal)
+}
+
+// silent fails the test if an answer tells of what the key must not know of, and
+// the request did not.
+func (w *world) silent(rt *rapid.T, k triedKey, r request, a apitest.Answer) {
+	// A webhook's place in the log is a place, whoever's event is there.
+	said := place.ReplaceAllString(a.Body, "") + fmt.Sprint(a.Header)
+	for _, o := range w.objects {
+		if o.token != "" && strings.Contains(said, o.token) && !(k.sees(o) && k.can(access.Tokens)) {
+			rt.Fatalf("%s tells a key with %v the token of %s", r, k.scopes, o.names[1])
+		}
+		if k.sees(o) {
+			continue
+		}
+		for _, mark := range o.marks {
+			if strings.Contains(said, mark) && !strings.Contains(r.String(), mark) {
+				rt.Fatalf("%s tells a key limited to %+v about %s: %d %s", r, k.keyLimits, mark, a.Status, a.Body)
+			}
+		}
+	}
+	if strings.Contains(said, "/connect/") && !k.can(access.Links) {
+		rt.Fatalf("%s gives a key with %v a link: %s", r, k.scopes, a.Body)
+	}
+}
+
+var place = regexp.MustCompile(`"last_event":"\w+"`)
+
+func (k triedKey) can(s access.Scope) bool {
+	return slices.Contains(k.scopes, s) || slices.Contains(k.scopes, access.Admin)
 }
 
 func TestScopesOpenTheirEndpointsAndNoOthers(t *testing.T) {
-	w := newWorld(t)
-	ref := w.conns[0].Ref().String()
+	k := apitest.New(t, apitest.Options{})
+	ref := k.Adopt("biz_1", "k-series").Ref().String()
 	either := "/v1/connections/" + ref + "/events" // connections will do as well
 	needs := map[[2]string]access.Scope{
 		{"GET", "/v1/connections/" + ref + "/token"}:              access.Tokens,
@@ -145,9 +238,9 @@ func TestScopesOpenTheirEndpointsAndNoOthers(t *testing.T) {
 		{"DELETE", "/v1/keys/x"}:       access.Admin,
 	}
 	for _, have := range []access.Scope{access.Tokens, access.Connections, access.Links, access.Events, access.Admin} {
-		key := w.k.Key([]access.Scope{have}, nil, nil)
+		key := k.Key([]access.Scope{have}, nil, nil)
 		for request, need := range needs {
-			a := w.k.Do(key, request[0], request[1], "")
+			a := k.Do(key, request[0], request[1], "")
 			allowed := have == need || have == access.Admin || have == access.Connections && request[1] == either
 			if allowed == (a.Status == 403) {
 				t.Errorf("%s %s with the scope %s: %d", request[0], request[1], have, a.Status)

@@ -143,7 +143,7 @@ func (s *server) createWebhook(c *call, b newWebhook) (webhookWire, error) {
 	w := store.Webhook{Name: b.Name, URL: b.URL, Types: f.types(b.Types), Apps: b.Apps, Businesses: b.Businesses}
 	f.webhookURL(b.URL)
 	f.name(b.Name)
-	s.checkLimits(&f, newKey{Apps: b.Apps, Businesses: b.Businesses})
+	s.checkLimits(&f, c.key, newKey{Apps: b.Apps, Businesses: b.Businesses})
 	if err := f.err(); err != nil {
 		return webhookWire{}, err
 	}
