@@ -3,6 +3,8 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,13 +34,19 @@ type inspector struct {
 // those below it have ended.
 func newInspector(t *testing.T) *inspector {
 	t.Helper()
-	axe, err := os.ReadFile("axe/node_modules/axe-core/axe.min.js")
+	i := &inspector{t: t, folder: t.TempDir(), axe: axeCore(t), sources: map[string]bool{}}
+	t.Cleanup(i.validate)
+	return i
+}
+
+// axeCore is the program that judges a page from within.
+func axeCore(t *testing.T) string {
+	t.Helper()
+	program, err := os.ReadFile("axe/node_modules/axe-core/axe.min.js")
 	if err != nil {
 		t.Fatalf("%v; make deps installs it", err)
 	}
-	i := &inspector{t: t, folder: t.TempDir(), axe: string(axe), sources: map[string]bool{}}
-	t.Cleanup(i.validate)
-	return i
+	return string(program)
 }
 
 // equip gives a tab what judges pages. It is there before the page is, so that
@@ -56,11 +64,14 @@ type limits struct {
 	bytes    int // of all of them, before compression; 0 is no limit
 }
 
-// inspect judges the page at hand, in light and in dark, against every rule of
-// axe-core, and its size.
+// inspect judges the page at hand: against every rule of axe-core, in light and
+// in dark, with all that can be opened open; what it asks for; and whether it
+// fits a narrow screen.
 func (i *inspector) inspect(b *tab, name string, l limits) {
 	b.t.Helper()
 	i.keep(name, b.source())
+	i.weigh(b, name, l)
+	eval[int](b, `[...document.querySelectorAll("details")].map(d => d.open = true).length`)
 	for _, light := range []bool{true, false} {
 		scheme := "dark"
 		if light {
@@ -71,8 +82,65 @@ func (i *inspector) inspect(b *tab, name string, l limits) {
 			b.t.Errorf("%s, %s: %s", name, scheme, v)
 		}
 	}
+	// WCAG 2.2, 1.4.10: 320 pixels wide, and nothing but tables scrolls sideways.
+	b.resize(narrowWidth, phoneHeight)
+	if over := eval[[]string](b, tooWide); len(over) > 0 {
+		b.t.Errorf("%s is wider than %d pixels: %q", name, narrowWidth, over)
+	}
 	i.pictures(b, name)
-	i.weigh(b, name, l)
+}
+
+const narrowWidth = 320
+
+// tooWide finds what reaches beyond the right edge, but for what is inside of
+// something that scrolls.
+const tooWide = `document.documentElement.scrollWidth <= innerWidth ? [] :
+	[...document.body.querySelectorAll("*")].filter(e => e.getBoundingClientRect().right > innerWidth && !e.closest(".scroll, .hidden, svg"))
+	.map(e => e.outerHTML.slice(0, 200)).concat("scrolls to " + document.documentElement.scrollWidth)`
+
+// TestTheInspectorSeesWhatIsWrong shows pages that are wrong to what finds the
+// other pages right.
+func TestTheInspectorSeesWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	const page = `<!doctype html><html lang="en"><head><title>A page</title><meta name="viewport" content="width=device-width"><style>
+:root { color-scheme: light dark; } @media (prefers-color-scheme: dark) { p { color: #333; background: #222; } }
+</style></head><body><main><h1>A page</h1><p>Text</p>%s</main></body></html>`
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		fmt.Fprintf(w, page, map[string]string{"/wide": `<div style="width: 400px">Wide</div>`, "/unlabelled": `<input name="q">`}[r.URL.Path])
+	}))
+	t.Cleanup(s.Close)
+	i := &inspector{t: t, folder: t.TempDir(), axe: axeCore(t), sources: map[string]bool{}}
+	b := i.equip(newPerson(t, narrowWidth, phoneHeight))
+	b.open(s.URL)
+	b.scheme(true)
+	if found := violations(b); len(found) > 0 {
+		t.Errorf("a page that is right in light: %q", found)
+	}
+	if over := eval[[]string](b, tooWide); len(over) > 0 {
+		t.Errorf("a narrow page: %q", over)
+	}
+	b.scheme(false)
+	if found := violations(b); len(found) != 1 || !strings.Contains(found[0], "color-contrast") {
+		t.Errorf("dark text on a dark ground: %q", found)
+	}
+	b.open(s.URL + "/unlabelled")
+	b.scheme(true)
+	if found := violations(b); len(found) != 1 || !strings.Contains(found[0], "label") {
+		t.Errorf("a field without a label: %q", found)
+	}
+	b.open(s.URL + "/wide")
+	if over := eval[[]string](b, tooWide); len(over) != 2 {
+		t.Errorf("a wide page: %q", over)
+	}
+	i.keep("right", fmt.Sprintf(page, ""))
+	if out, err := i.judgeHTML(); err != nil || strings.Contains(out, "right.html") {
+		t.Errorf("HTML that is right: %v\n%s", err, out)
+	}
+	i.keep("wrong", fmt.Sprintf(page, "<p><div>A block in a paragraph</div></p>"))
+	if out, err := i.judgeHTML(); err != nil || !strings.Contains(out, "wrong.html") {
+		t.Errorf("HTML that is wrong: %v\n%s", err, out)
+	}
 }
 
 // violations returns what axe-core has against the page at hand.
@@ -144,8 +212,13 @@ func (i *inspector) validate() {
 	if len(i.sources) == 0 {
 		return // the test has failed before
 	}
-	out, err := exec.Command("node", "axe/validate.mjs", i.folder).CombinedOutput()
-	if err != nil || len(out) > 0 {
+	if out, err := i.judgeHTML(); err != nil || len(out) > 0 {
 		i.t.Errorf("HTML of %d pages: %v\n%s", len(i.sources), err, out)
 	}
+}
+
+// judgeHTML returns what html-validate has against what was kept.
+func (i *inspector) judgeHTML() (string, error) {
+	out, err := exec.Command("node", "axe/validate.mjs", i.folder).CombinedOutput()
+	return string(out), err
 }

@@ -67,7 +67,7 @@ type tab struct {
 	ctx context.Context
 
 	mu   sync.Mutex
-	sent []*network.EventRequestWillBeSent // since the last open
+	sent []*network.EventRequestWillBeSent // since the last forget
 }
 
 // newPerson opens a browser of somebody who was never here: no cookies, no cache.
@@ -118,14 +118,20 @@ func call[P, R any](b *tab, command cdp.Command[P, R], params P) R {
 }
 
 func (b *tab) hear(ev any) {
-	if e, ok := ev.(*network.EventRequestWillBeSent); ok && strings.HasPrefix(e.Request.URL, "http") {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.sent = append(b.sent, e)
+	e, ok := ev.(*network.EventRequestWillBeSent)
+	if !ok || !strings.HasPrefix(e.Request.URL, "http") {
+		return // data: is in the page
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e.RedirectResponse != nil { // the same request, sent on
+		b.sent = slices.DeleteFunc(b.sent, func(s *network.EventRequestWillBeSent) bool { return s.RequestID == e.RequestID })
+	}
+	b.sent = append(b.sent, e)
 }
 
 // requests returns what the page at hand made the browser ask for, itself first.
+// Of an address that redirects only the last counts.
 func (b *tab) requests() []*network.EventRequestWillBeSent {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -191,10 +197,15 @@ func eval[T any](b *tab, expression string) T {
 // open goes to an address and returns the status of the page where that ends.
 func (b *tab) open(address string) int {
 	b.t.Helper()
-	b.mu.Lock()
-	b.sent = nil
-	b.mu.Unlock()
+	b.forget()
 	return b.leads("open "+address, chromedp.Navigate(address))
+}
+
+// forget begins the count of requests anew.
+func (b *tab) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sent = nil
 }
 
 // leads does what leads to another page, waits for that, and returns its status.
@@ -250,7 +261,9 @@ func (b *tab) says(wants ...string) {
 	}
 }
 
-func (b *tab) heading() string { return eval[string](b, `document.querySelector("h1")?.innerText ?? ""`) }
+func (b *tab) heading() string {
+	return eval[string](b, `document.querySelector("h1")?.innerText ?? ""`)
+}
 
 func (b *tab) address() string { return eval[string](b, "location.href") }
 
