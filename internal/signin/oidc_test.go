@@ -74,6 +74,7 @@ func TestRolesFollowFromWhatTheProviderSays(t *testing.T) {
 		"an address of which nothing is said":        {map[string]any{"email": "anna@acme.example"}, nil, "", ""},
 		"an address that only looks like it":         {map[string]any{"email": "anna@acme.example.evil.example", "email_verified": true}, nil, "", ""},
 		"a group":                                    {map[string]any{"groups": []string{"x", "care"}, "preferred_username": "cas"}, nil, "cas", access.Support},
+		"a group, and another's address":             {map[string]any{"groups": "care", "email": "anna@acme.example"}, nil, "anna-1", access.Support},
 		"a group as one text":                        {map[string]any{"groups": "care", "name": "Cas"}, nil, "Cas", access.Support},
 		"several texts in one are not groups":        {map[string]any{"groups": "x care"}, nil, "", ""},
 		"a group in other letters":                   {map[string]any{"groups": []string{"Care"}}, nil, "", ""},

@@ -98,8 +98,8 @@ func (o *OIDC) look(claims map[string]any) evidence {
 			}
 		}
 	}
-	// An address that was verified says best who it is; a person chooses the others.
-	names := []string{text("preferred_username"), text("name"), e.email, text("sub")}
+	// An address says best who it is, if it was verified; else it may be anybody's.
+	names := []string{text("preferred_username"), text("name"), text("sub")}
 	if e.verified {
 		names = append([]string{e.email}, names...)
 	}
