@@ -50,7 +50,6 @@ func (w *world) happen() {
 
 // outage has the store fail for a while.
 func (w *world) outage(d time.Duration) {
-	w.got.faults++
 	w.disk.set(true)
 	time.Sleep(d)
 	w.disk.set(false)
@@ -85,9 +84,16 @@ const (
 	interruptions
 )
 
+// interruptionNames are those of the figures.
+var interruptionNames = [interruptions]string{
+	dies: "kill", diesAgain: "kill", diesUncommitted: "kill with the store down", fails: "store down", approves: "consent",
+	comesBack: "disconnect and consent", storms: "50 rejections", asks: "calls",
+}
+
 // interrupt makes something happen while a request of the customer is, or was a
 // moment ago, under way.
 func (w *world) interrupt(c *customer, how int) {
+	w.got.Interrupted.count(interruptionNames[how], 1)
 	if how != asks {
 		time.Sleep(w.moment(0, 900*time.Millisecond))
 	}
@@ -95,7 +101,6 @@ func (w *world) interrupt(c *customer, how int) {
 	case dies, diesAgain:
 		w.restart(w.kill)
 	case diesUncommitted:
-		w.got.faults++
 		w.disk.set(true)
 		time.Sleep(w.moment(0, 3*time.Second))
 		w.restart(func() { w.kill(); w.disk.set(false) })

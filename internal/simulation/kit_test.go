@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -91,6 +92,9 @@ func (v *vendor) serve(w http.ResponseWriter, r *http.Request) {
 	v.front.ServeHTTP(w, r)
 }
 
+// policy is the rotation its app is configured with.
+func (v *vendor) policy() string { return string(v.app.Policy.Rotation) }
+
 func (v *vendor) close() { _ = v.srv.Close(); _ = v.net.Close() }
 
 // site is a machine: its files, and the process that runs on them. It must be
@@ -121,9 +125,35 @@ func newSite(t testing.TB, vendors []*vendor, wrap func(store.Store) store.Store
 	for _, v := range vendors {
 		s.vendors[v.name] = v
 	}
+	empty, err := emptyDatabase()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "db"), empty, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	s.start()
 	return s
 }
+
+// emptyDatabase is the file of a new store. Making it takes as long as everything
+// else that a small world begins with.
+var emptyDatabase = sync.OnceValues(func() (_ []byte, err error) {
+	dir, err := os.MkdirTemp("", "simulation")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "db")
+	s, err := sqlite.Open(context.Background(), sqlite.Options{Path: path})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
 
 // start starts a process, again if it ends at once because its store failed, as
 // whoever supervises it would.
@@ -150,7 +180,7 @@ func (s *site) open() error {
 	if s.store, err = sqlite.Open(s.t.Context(), sqlite.Options{Path: filepath.Join(s.dir, "db"), Published: hub.Publish}); err != nil {
 		s.t.Fatal(err)
 	}
-	sp, err := spool.Open(spool.Options{Dir: filepath.Join(s.dir, "spool"), Ring: s.ring, Logger: quiet})
+	sp, err := spool.Open(spool.Options{Dir: filepath.Join(s.dir, "spool"), Ring: s.ring, Logger: quiet, SegmentBytes: 4 << 20})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -80,21 +80,11 @@ func lag(dice *rand.Rand) func() time.Duration {
 
 func newWorld(t *testing.T, seed uint64, size tier, v variant, j *judge) *world {
 	w := &world{
-		t: t, tier: size, v: v, dice: rand.New(rand.NewPCG(seed, 1)), j: j, began: time.Now(),
+		t: t, tier: size, v: v, turn: int(seed % interruptions), dice: rand.New(rand.NewPCG(seed, 1)), j: j, began: time.Now(),
 		disk: &storeWeather{dice: rand.New(rand.NewPCG(seed, 2))}, byKey: make(map[string]*customer), stopped: make(chan struct{}),
 	}
-	for i, o := range []oracle.Options{
-		{Rotation: oracle.Static},
-		{Rotation: oracle.Lenient, Window: 24 * time.Hour},
-		{Rotation: oracle.Grace, Window: size.life + 2*time.Hour, SameSuccessor: true},
-		{Rotation: oracle.Grace, Window: size.life + 2*time.Hour},
-		{Rotation: oracle.RetireOnUse, OldAccess: oracle.OldAccess{From: oracle.AtFirstUse}},
-		{Rotation: oracle.Strict},
-		{Rotation: oracle.Strict, OldAccess: oracle.OldAccess{From: oracle.AtRotation}},
-		{Rotation: oracle.FamilyKill},
-	} {
-		o.AccessLife = size.life
-		v := newVendor(t, fmt.Sprintf("app%d", i), i+1, o)
+	for i, b := range behaviours(seed, size) {
+		v := newVendor(t, fmt.Sprintf("app%d", i), i+1, b.Options, b.policies...)
 		if w.v.front != nil {
 			v.front = w.v.front(v.Server)
 		}
@@ -151,7 +141,7 @@ func (w *world) connect(c *customer) {
 	}
 	c.consent, c.off, c.id = n, false, conn.ID
 	w.j.raise(c.ref, age{n, 0})
-	w.got.consents++
+	w.got.Consents++
 }
 
 // disconnect ends a connection and makes sure that it is over.
@@ -185,7 +175,7 @@ func (w *world) live() {
 		s.set(serene)
 	}
 	if w.v.wants == "" {
-		time.Sleep(w.life + 30*time.Minute)
+		time.Sleep(w.life + w.calm)
 	}
 	close(w.stopped)
 	w.reading.Wait()
@@ -204,7 +194,7 @@ func (w *world) restart(end func()) {
 	w.current.Store(nil)
 	end()
 	w.start()
-	w.got.restarts++
+	w.got.Restarts++
 }
 
 // read asks for tokens, as many programs do.
@@ -262,7 +252,7 @@ func (w *world) verdict() figures {
 		case state != grant.Connected:
 			w.j.object("recovery", "%s, at a provider whose rotation is %s, is still %s/%s", c.ref, c.v.rotation, state, got.Status.Reason)
 		default:
-			w.got.connected++
+			w.got.Connected++
 			w.ask(c, func(ctx context.Context, m *manager.Manager, ref grant.Ref) (*manager.Handout, error) {
 				h, err := handout(ctx, m, ref)
 				if err != nil {
@@ -273,22 +263,36 @@ func (w *world) verdict() figures {
 		}
 	}
 	f := &w.got
-	f.kills, f.judged, f.grantTime = len(w.kills), w.j.judged(), time.Duration(w.fleet)*time.Since(w.began)
-	f.faults += f.kills
+	f.Seeds, f.Kills, f.Judged, f.GrantTime = 1, len(w.kills), w.j.judged(), time.Duration(w.fleet)*time.Since(w.began)
+	f.Restarts -= f.Kills
+	f.Faults.count(processDied, f.Kills)
+	f.Faults.add(w.disk.failed())
+	asked := make(map[string]bool)
 	for i, v := range w.vendors {
 		w.j.log(v, w.kills)
+		for _, x := range v.Sends() {
+			asked[x.Grant] = true
+		}
 		r := v.Report()
-		f.refreshes, f.sends, f.overlaps, f.faults = f.refreshes+r.Rotations, f.sends+r.Sends, f.overlaps+r.Overlaps, f.faults+w.skies[i].failed()
+		f.Refreshes, f.Sends, f.Overlaps = f.Refreshes+r.Rotations, f.Sends+r.Sends, f.Overlaps+r.Overlaps
+		f.Faults.add(w.skies[i].failed())
+		f.Refreshed.count(v.policy(), r.Rotations)
+	}
+	if f.Faults.sum() == 0 {
+		f.Quiet = 1
 	}
 	doubtful := make(map[string]bool) // apps where a revocation looked like a rotation that was lost
 	for _, d := range w.j.dead() {
+		if !asked[d.name] {
+			w.j.object("I8", "%s was declared dead (%s) and its provider never asked", d.name, d.reason)
+		}
 		key, _, _ := strings.Cut(d.name, "#")
 		v := w.byKey[key].v
 		if why, _ := v.Dead(d.name); why == "revoked by the merchant" {
-			f.revoked++
+			f.Revoked++
 			doubtful[v.name] = doubtful[v.name] || d.reason == grant.RotationLost
 		} else {
-			f.lost++
+			f.Lost.count(v.policy(), 1)
 		}
 	}
 	w.told(doubtful)

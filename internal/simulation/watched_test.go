@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -16,12 +17,15 @@ type storeWeather struct {
 	mu   sync.Mutex
 	dice *rand.Rand
 	down bool
+	seen tally // what went wrong
 }
 
 func (w *storeWeather) set(down bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.down = down
+	if w.down = down; down {
+		w.seen.count(storeDown, 1)
+	}
 }
 
 // err is ErrUnavailable while the store is down.
@@ -32,6 +36,13 @@ func (w *storeWeather) err() error {
 		return fmt.Errorf("simulated: %w", store.ErrUnavailable)
 	}
 	return nil
+}
+
+// failed is what went wrong so far.
+func (w *storeWeather) failed() tally {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.seen)
 }
 
 // lag is how long a commit waits for the disk.
@@ -46,6 +57,7 @@ func (w *storeWeather) doubt() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.dice.IntN(50) == 0 {
+		w.seen.count(inDoubt, 1)
 		return fmt.Errorf("simulated doubt: %w", store.ErrUnavailable)
 	}
 	return nil
