@@ -59,13 +59,14 @@ func (d *Dashboard) webhooks(v *visit) answer {
 	return show("webhooks", "Webhooks", page)
 }
 
-// address is where a webhook goes, without a query, in which people put secrets.
+// address is where a webhook goes, without the parts in which people put
+// secrets.
 func address(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return "–"
 	}
-	if u.User = nil; u.RawQuery != "" {
+	if u.User, u.Fragment = nil, ""; u.RawQuery != "" {
 		u.RawQuery = "…"
 	}
 	return u.String()
