@@ -15,7 +15,7 @@ import (
 )
 
 // clientSecret tells who decodes what Basic encodes.
-const clientSecret = "a secret with : and % and + in it"
+const clientSecret = "a secret with : and % and + in it, because Basic encodes them"
 
 // relation is a server of ours, an authorization server that somebody else
 // wrote, and the tollgate between them.

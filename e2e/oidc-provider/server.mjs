@@ -2,6 +2,7 @@
 // revokes the whole grant. It listens on a free port of 127.0.0.1 and tells the
 // test what happens, one JSON object a line on standard output. Whoever logs in is
 // who they say; what is known of them may be given as JSON: {"anna":{"email":…}}.
+// Behind another address, ISSUER says which.
 import { createServer } from 'node:http';
 import { Provider } from 'oidc-provider';
 
@@ -11,7 +12,8 @@ const tell = (event, more = {}) => process.stdout.write(JSON.stringify({ event, 
 
 const server = createServer();
 server.listen(0, '127.0.0.1', () => {
-  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const listening = `http://127.0.0.1:${server.address().port}`;
+  const issuer = process.env.ISSUER ?? listening;
   const provider = new Provider(issuer, {
     clients: [{
       client_id: 'evergrant',
@@ -33,7 +35,7 @@ server.listen(0, '127.0.0.1', () => {
   provider.on('grant.revoked', () => tell('revoked'));
   provider.on('server_error', (ctx, err) => tell('server_error', { error: String(err) }));
   server.on('request', provider.callback());
-  tell('listening', { issuer });
+  tell('listening', { issuer: listening });
 });
 process.on('SIGTERM', () => process.exit(0));
 process.stdin.resume().on('end', () => process.exit(0)); // the test has gone
