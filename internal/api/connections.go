@@ -139,6 +139,16 @@ func (s *server) getConnection(c *call, _ none) (connection, error) {
 	return s.describe(c.r.Context(), found)
 }
 
+// seenConnection is the connection that If-Match is held against. What comes
+// between that and the change that is asked for is found by when it was changed.
+func (s *server) seenConnection(c *call, _ none) (connection, error) {
+	w, err := s.getConnection(c, none{})
+	if err == nil && w.UpdatedAt != nil {
+		c.seen = *w.UpdatedAt
+	}
+	return w, err
+}
+
 // describe returns a connection with its grants.
 func (s *server) describe(ctx context.Context, c grant.Connection) (connection, error) {
 	grants, err := s.c.Manager.Grants(ctx, grant.Ref{ID: c.ID})
@@ -193,7 +203,11 @@ func (s *server) changeConnection(c *call, b change) (connection, error) {
 	if present(c.body, "required_locations") {
 		ch.RequiredLocations = &b.RequiredLocations
 	}
+	ch.Seen = c.seen
 	changed, err := s.c.Manager.Update(c.r.Context(), ref, ch)
+	if !c.seen.IsZero() && errors.Is(err, store.ErrStale) {
+		return connection{}, errChanged()
+	}
 	if err != nil {
 		return connection{}, err
 	}

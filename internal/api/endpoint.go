@@ -35,6 +35,8 @@ type call struct {
 	// within the key's reach; problems tell about them.
 	target   grant.Ref
 	location string
+	// seen is the UpdatedAt of the connection that If-Match names, if it does.
+	seen time.Time
 	// wait is how long a GET may wait for another answer than If-None-Match names.
 	wait time.Duration
 
@@ -98,6 +100,7 @@ type endpoint struct {
 	query    []param
 	in, out  reflect.Type // nil: none
 	run      func(*call) (any, error)
+	of       func(*call) (any, error)                    // what a GET of the path answers, for If-Match; nil: it does not count
 	describe func(op *huma.Operation, all huma.Registry) // what else the OpenAPI document says of it
 	// lines takes many of in and answers with as many of out, a line each, instead
 	// of run.
@@ -140,6 +143,11 @@ func typed[B, R any](e endpoint, f func(*call, B) (R, error)) endpoint {
 		return f(c, b)
 	}
 	return e
+}
+
+// shown is what an endpoint without a body answers.
+func shown[R any](f func(*call, none) (R, error)) func(*call) (any, error) {
+	return func(c *call) (any, error) { return f(c, none{}) }
 }
 
 // handler serves the endpoint.
@@ -191,7 +199,11 @@ func (s *server) admit(c *call, e endpoint) error {
 
 // perform runs the endpoint and writes what it answers.
 func (s *server) perform(c *call, e endpoint) {
-	out, err := e.run(c)
+	err := e.unchanged(c)
+	var out any
+	if err == nil {
+		out, err = e.run(c)
+	}
 	if err != nil {
 		s.fail(c, err)
 		return

@@ -33,12 +33,26 @@ func (f *fields) wait(q url.Values) time.Duration {
 	return wait
 }
 
-// tagOf is the entity tag of an answer (RFC 9110 section 8.8.3). It is weak, as
-// the answer may go out compressed or not. No answer that is tagged so has a
-// secret in it.
+// tagOf is the entity tag of an answer (RFC 9110 section 8.8.3), before it is
+// compressed. No answer that is tagged so has a secret in it.
 func tagOf(body []byte) string {
 	sum := sha256.Sum256(body)
-	return `W/"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+}
+
+// zippedEnd ends the tag of an answer that is compressed, because tags name bytes
+// (section 8.8.3.3). A base64 text has no dot.
+const zippedEnd = `.gz"`
+
+// zipped is the tag of an answer when it is compressed.
+func zipped(tag string) string { return strings.TrimSuffix(tag, `"`) + zippedEnd }
+
+// unzipped is the tag of an answer before it was compressed, if it was.
+func unzipped(tag string) string {
+	if whole, ok := strings.CutSuffix(tag, zippedEnd); ok {
+		return whole + `"`
+	}
+	return tag
 }
 
 // tagOfToken is the entity tag of a token: its fingerprint, which the answer
@@ -55,13 +69,36 @@ func tagOfToken(h *manager.Handout) string {
 func has(r *http.Request, tag string) bool {
 	for _, line := range r.Header["If-None-Match"] {
 		for known := range strings.SplitSeq(line, ",") {
-			known = strings.TrimSpace(known)
+			known = unzipped(strings.TrimSpace(known))
 			if known == "*" || strings.TrimPrefix(known, "W/") == strings.TrimPrefix(tag, "W/") {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// unchanged checks, before something is changed or removed, that the caller has
+// seen it as it is: that If-Match, if the request has one, names the answer to a
+// GET of the same path, by the strong comparison (RFC 9110 section 13.1.1).
+func (e endpoint) unchanged(c *call) error {
+	lines := c.r.Header["If-Match"]
+	if e.of == nil || len(lines) == 0 {
+		return nil
+	}
+	now, err := e.of(c)
+	if err != nil {
+		return err
+	}
+	tag := tagOf(encode(now))
+	for _, line := range lines {
+		for known := range strings.SplitSeq(line, ",") {
+			if known = unzipped(strings.TrimSpace(known)); known == "*" || known == tag {
+				return nil
+			}
+		}
+	}
+	return errChanged()
 }
 
 // news looks for an answer until its tag is not among those the caller has, as
@@ -131,6 +168,9 @@ func (s *server) show(c *call, e endpoint) {
 		c.w.Header().Del("Etag")
 		s.fail(c, err)
 	case !changed:
+		if s.worthZipping(c, body) {
+			c.w.Header().Set("Etag", zipped(tagOf(body)))
+		}
 		c.w.Header()["Vary"] = varyEncoding
 		c.w.WriteHeader(http.StatusNotModified)
 	default:
@@ -147,6 +187,9 @@ func (s *server) fixed(kind string, body []byte) http.HandlerFunc {
 		header := c.w.Header()
 		header["Etag"] = []string{tag}
 		if has(c.r, tag) {
+			if s.worthZipping(c, body) {
+				header.Set("Etag", zipped(tag))
+			}
 			header["Vary"] = varyEncoding
 			c.w.WriteHeader(http.StatusNotModified)
 			return

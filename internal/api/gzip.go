@@ -23,11 +23,17 @@ var varyEncoding = []string{"Accept-Encoding"}
 func (s *server) send(c *call, body []byte) {
 	header := c.w.Header()
 	header["Vary"] = varyEncoding
-	if len(body) >= worthGzip && takesGzip(c.r.Header) {
+	if s.worthZipping(c, body) {
+		header.Set("Etag", zipped(header.Get("Etag")))
 		body = s.compress(body)
 		header.Set("Content-Encoding", "gzip")
 	}
 	writeBody(c.w, c.status, body)
+}
+
+// worthZipping reports whether an answer is sent compressed.
+func (s *server) worthZipping(c *call, body []byte) bool {
+	return len(body) >= worthGzip && takesGzip(c.r.Header)
 }
 
 // compress returns the body in the format of gzip (RFC 1952).

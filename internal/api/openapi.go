@@ -170,6 +170,10 @@ func parameters(e endpoint) []*huma.Param {
 	if e.tagged() {
 		out = append(out, &huma.Param{Name: "If-None-Match", In: "header", Schema: text, Description: "the ETag of the answer the caller has"})
 	}
+	if e.of != nil {
+		out = append(out, &huma.Param{Name: "If-Match", In: "header", Schema: text,
+			Description: "the ETag of the answer the caller has; if there is another by now, 412 and nothing is done"})
+	}
 	if e.method == http.MethodPost {
 		out = append(out, &huma.Param{Name: "Idempotency-Key", In: "header", Schema: text,
 			Description: "a request repeated with the same key within 24 hours is not done again"})

@@ -62,6 +62,7 @@ const (
 	codeNotFound      = "not_found"
 	codeMethod        = "method_not_allowed"
 	codeConflict      = "conflict"
+	codeChanged       = "precondition_failed"
 	codeTooLarge      = "request_too_large"
 	codeKeyReused     = "idempotency_key_reused"
 	codeReauthorize   = "needs_reauthorization"
@@ -97,6 +98,10 @@ func errNoSuch(what string) *problem {
 
 func errConflict(detail string) *problem {
 	return newProblem(http.StatusConflict, codeConflict, detail)
+}
+
+func errChanged() *problem {
+	return newProblem(http.StatusPreconditionFailed, codeChanged, "it is not any more what If-Match names; read it again")
 }
 
 // fields gathers what is wrong with a request.

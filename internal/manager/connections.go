@@ -127,6 +127,9 @@ func (m *Manager) Update(ctx context.Context, ref grant.Ref, ch Change) (grant.C
 		return c, m.internal(op, ref.String(), err)
 	}
 	c, err = m.c.Store.UpdateConnection(ctx, c.ID, func(c *grant.Connection) error {
+		if !ch.Seen.IsZero() && !c.UpdatedAt.Equal(ch.Seen) {
+			return store.ErrStale
+		}
 		if ch.Name != nil {
 			c.Name = *ch.Name
 		}

@@ -94,6 +94,10 @@ type Change struct {
 	Name              *string
 	Tags              map[string]string // replaces all tags if not nil
 	RequiredLocations *[]string         // pointing to nil: back to "every location ever seen"
+	// Seen is the UpdatedAt of the connection that the change was decided by: if it
+	// is another by now, nothing is changed and the error is store.ErrStale. Zero:
+	// whatever it is.
+	Seen time.Time
 }
 
 // RefreshResult is what a demanded refresh of one grant came to.

@@ -22,6 +22,8 @@ func problems() []Entry {
 			Means: "The path exists and does not answer to this method."},
 		{Code: "conflict", Kinds: p, Title: "It conflicts with what is there", ActBy: "operator", Next: "read it again and decide anew",
 			Means: "It has changed meanwhile, or is there already."},
+		{Code: "precondition_failed", Kinds: p, Title: "It has changed since it was read", ActBy: "operator", Next: "read it again and decide anew",
+			Means: "The request was to be done only to what If-Match names, and that is not how it is any more. Nothing was done."},
 		{Code: "request_too_large", Kinds: p, Title: "The request body is too large", ActBy: "operator", Next: "send less; many connections go through evergrant connection import",
 			Means: "A request body may have at most 1 MiB."},
 		{Code: "idempotency_key_reused", Kinds: p, Title: "The Idempotency-Key was used for another request", ActBy: "operator", Next: "use a new key for a new request",
