@@ -12,6 +12,7 @@ import (
 	"github.com/evergrant/evergrant/internal/dashboard"
 	"github.com/evergrant/evergrant/internal/event"
 	"github.com/evergrant/evergrant/internal/store"
+	"github.com/evergrant/evergrant/provider"
 )
 
 // pages is what the dashboard is made of, but for who may see it.
@@ -19,8 +20,19 @@ func (c *Core) pages(o Options, a api.Config, links *connect.Service, hub *event
 	return dashboard.Config{
 		API: c.Client, Store: a.Store, Grown: hub.Grown,
 		Trends: a.Metrics.Trends, Merchants: links, MasterKey: masterKey(a.Store, o.Config),
-		Sandbox: o.Config.SandboxURL, Version: o.Version, Logger: o.Logger, Now: o.Now,
+		Sandbox: sandboxOf(o.Config), Version: o.Version, Logger: o.Logger, Now: o.Now,
 	}
+}
+
+// sandboxOf is where the sandbox is, "" if no app goes there: nothing real may be
+// broken by a button.
+func sandboxOf(conf *config.Config) string {
+	for _, a := range conf.Apps {
+		if a.Environment == string(provider.Sandbox) {
+			return conf.SandboxURL
+		}
+	}
+	return ""
 }
 
 // Dashboard returns the pages for operators, for those whom who lets in, mounted

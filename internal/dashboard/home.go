@@ -264,7 +264,7 @@ type counts struct {
 	last []store.ConnectionCount
 }
 
-const countsFresh = 3 * time.Second
+const countsFresh = 2 * time.Second
 
 func (c *counts) read(ctx context.Context, s Reader, now func() time.Time) ([]store.ConnectionCount, error) {
 	c.mu.Lock()

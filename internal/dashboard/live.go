@@ -10,7 +10,7 @@ import (
 
 // Bounds of a stream of news.
 const (
-	newsEvery = 2 * time.Second  // at least between two pieces of news
+	newsAfter = countsFresh      // what happened, and at least between two pieces of news
 	newsAlive = 20 * time.Second // a sign of life, so that nothing on the way gives up
 	newsLasts = 10 * time.Minute // then the browser asks again, and who it is is looked at again
 )
@@ -53,10 +53,14 @@ func (d *Dashboard) follow() http.Handler {
 					continue
 				}
 			case <-grown:
-				grown = d.c.Grown()
-				if say("data: changed\n\n") && rest(r, newsEvery) {
-					alive.Stop()
-					continue
+				// What comes at once is one piece of news, and by then nothing that was
+				// counted before is shown any more.
+				if rest(r, newsAfter) {
+					grown = d.c.Grown()
+					if say("data: changed\n\n") {
+						alive.Stop()
+						continue
+					}
 				}
 			}
 			alive.Stop()
