@@ -315,7 +315,6 @@ func clientTokenEndpoint() endpoint {
 	e.describe = func(op *huma.Operation, all huma.Registry) {
 		op.Description = "The client is a connection and its secret an API key with the scope tokens, by HTTP Basic or in the body."
 		op.Security = []map[string][]string{{"client": {}}, {}}
-		op.Parameters = withoutIdempotency(op.Parameters)
 		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"application/x-www-form-urlencoded": {Schema: all.Schema(reflect.TypeFor[clientForm](), true, "")},
 		}}

@@ -134,7 +134,8 @@ type openapi struct {
 }
 
 type documented struct {
-	Responses map[string]struct {
+	Parameters []struct{ Name, In string }
+	Responses  map[string]struct {
 		Headers map[string]any
 		Content map[string]struct{ Schema schema }
 	}

@@ -110,6 +110,12 @@ type endpoint struct {
 // tagged reports whether answers have an ETag.
 func (e endpoint) tagged() bool { return e.method == http.MethodGet && e.out != nil }
 
+// replayed reports whether answers are kept for requests that are repeated with
+// their Idempotency-Key.
+func (e endpoint) replayed() bool {
+	return e.method == http.MethodPost && e.run != nil && !e.fleeting
+}
+
 // none is the body of a request or an answer that has none.
 type none struct{}
 

@@ -95,7 +95,7 @@ func (s *server) failGateway(c *call, err error) {
 		s.logUnknown(c, err)
 	}
 	if p.Status < 500 && p.Status != http.StatusUnauthorized {
-		p.Status = http.StatusForbidden
+		p.Status, p.RetryAfter = http.StatusForbidden, 0 // a 4xx says that asking again does not help
 	}
 	p.write(c.w, c.id)
 }

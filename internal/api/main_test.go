@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -53,8 +54,17 @@ func checkProblem(t testing.TB, a apitest.Answer, p map[string]any) {
 	default:
 		t.Errorf("act_by %v", p["act_by"])
 	}
-	if a.Status >= 500 && (a.Header.Get("Retry-After") == "" || p["retry_after"] == nil) {
-		t.Error("a 5xx without Retry-After")
+	promised(t, a, p["retry_after"])
+}
+
+// promised fails the test unless an answer that time may cure says when to try
+// again, in its header and in its body alike, and no other answer does.
+func promised(t testing.TB, a apitest.Answer, said any) {
+	t.Helper()
+	curable := a.Status >= 500 || a.Status == 429
+	after, err := strconv.Atoi(a.Header.Get("Retry-After"))
+	if n, _ := said.(float64); curable != (err == nil && after >= 1) || int(n) != after {
+		t.Errorf("%d with Retry-After %q, retry_after %v: %s", a.Status, a.Header.Get("Retry-After"), said, a.Body)
 	}
 }
 

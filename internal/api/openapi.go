@@ -174,7 +174,7 @@ func parameters(e endpoint) []*huma.Param {
 		out = append(out, &huma.Param{Name: "If-Match", In: "header", Schema: text,
 			Description: "the ETag of the answer the caller has; if there is another by now, 412 and nothing is done"})
 	}
-	if e.method == http.MethodPost {
+	if e.replayed() {
 		out = append(out, &huma.Param{Name: "Idempotency-Key", In: "header", Schema: text,
 			Description: "a request repeated with the same key within 24 hours is not done again"})
 	}

@@ -155,7 +155,7 @@ func proxyEndpoints() []endpoint {
 		e.describe = func(op *huma.Operation, _ huma.Registry) {
 			anything := map[string]*huma.MediaType{"*/*": {Schema: &huma.Schema{}}}
 			op.Description += " The path may have any number of segments; every header and the query are passed on, and so is the provider's answer."
-			op.Parameters = append(withoutIdempotency(op.Parameters),
+			op.Parameters = append(op.Parameters,
 				&huma.Param{Name: "evergrant_location", In: "query", Schema: &huma.Schema{Type: huma.TypeString},
 					Description: "id of a location the token must reach; not passed on"},
 				&huma.Param{Name: "Evergrant-Location", In: "header", Schema: &huma.Schema{Type: huma.TypeString},
@@ -168,10 +168,4 @@ func proxyEndpoints() []endpoint {
 		all = append(all, e)
 	}
 	return all
-}
-
-// withoutIdempotency takes out the header that is ours to honour on other
-// endpoints only.
-func withoutIdempotency(params []*huma.Param) []*huma.Param {
-	return slices.DeleteFunc(params, func(p *huma.Param) bool { return p.Name == "Idempotency-Key" })
 }
