@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -172,54 +171,6 @@ func (s *Store) ListEvents(ctx context.Context, f store.EventFilter, p store.Pag
 	}
 	events, next := clip(events, p.Limit, func(e grant.Event) string { return e.ID })
 	return events, next, nil
-}
-
-// eventsQuery selects one event more than the page has.
-func eventsQuery(f store.EventFilter, p store.Page) (string, []any, error) {
-	var w where
-	after, order := "n > ?", " ORDER BY n"
-	if f.NewestFirst {
-		after, order = "n < ?", " ORDER BY n DESC"
-	}
-	if p.Cursor != "" {
-		n, err := eventid.Parse(p.Cursor)
-		if err != nil {
-			return "", nil, err
-		}
-		w.and(after, n)
-	}
-	if f.ConnectionID != "" {
-		w.and("connection = ? AND connection <> ''", f.ConnectionID)
-	}
-	if len(f.Types) > 0 {
-		ofTypes(&w, f.Types)
-	}
-	if f.Apps != nil {
-		in(&w, "app", f.Apps)
-	}
-	if f.Keys != nil {
-		// An app's name has no "@", so the key is what stands before the last one.
-		w.and("ref <> ''")
-		in(&w, "left(ref, -(length(app) + 1))", f.Keys)
-	}
-	query := `SELECT ` + eventColumns + ` FROM events` + w.sql.String() + order + ` LIMIT ` + w.arg(p.Limit+1)
-	return query, w.args, nil
-}
-
-// ofTypes adds that an event is of one of the types or families.
-func ofTypes(w *where, types []string) {
-	var conds []string
-	var args []any
-	for _, typ := range types {
-		if family, ok := strings.CutSuffix(typ, "*"); ok && strings.HasSuffix(family, ".") {
-			conds = append(conds, "starts_with(type, ?)")
-			args = append(args, family)
-			continue
-		}
-		conds = append(conds, "type = ?")
-		args = append(args, typ)
-	}
-	w.and(strings.Join(conds, " OR "), args...)
 }
 
 // before is the number below which events are older than d.

@@ -55,6 +55,13 @@ func TestTheOverviewIsAnsweredFromIndexes(t *testing.T) {
 		}
 		return query
 	}
+	events := func(f store.EventFilter) string {
+		query, _, err := eventsQuery(f, store.Page{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return query
+	}
 	count, _ := countLinksQuery(time.Now(), time.Now())
 	ofState, _ := connectionsQuery(store.ConnectionFilter{States: []grant.State{grant.Connected}}, store.Page{Limit: 10, Cursor: "conn_1"})
 	for name, test := range map[string]struct {
@@ -62,14 +69,16 @@ func TestTheOverviewIsAnsweredFromIndexes(t *testing.T) {
 		uses  []string // indexes, without their partition's number
 		sorts int      // of no more than is returned or counted
 	}{
-		"latest":        {latest(store.LatestFilter{State: grant.Connected}), []string{"connections_p_state_coalesce_id_idx"}, 0},
-		"latest, app":   {latest(store.LatestFilter{State: grant.Connected, App: "a"}), []string{"connections_p_app_state_coalesce_id_idx"}, 0},
-		"flagged":       {latest(store.LatestFilter{Flagged: true}), []string{"connections_p_coalesce_id_idx"}, 0},
-		"flagged, app":  {latest(store.LatestFilter{Flagged: true, App: "a"}), []string{"connections_p_app_coalesce_id_idx"}, 0},
-		"changes":       {changesQuery, []string{"events_changes"}, 1},
-		"some":          {connectionsByIDQuery, []string{"connections_p_pkey"}, 0},
-		"newest links":  {newestLinksQuery, []string{"links_connection"}, 0},
-		"links counted": {count, []string{"links_created"}, 1},
+		"latest":                      {latest(store.LatestFilter{State: grant.Connected}), []string{"connections_p_state_coalesce_id_idx"}, 0},
+		"latest, app":                 {latest(store.LatestFilter{State: grant.Connected, App: "a"}), []string{"connections_p_app_state_coalesce_id_idx"}, 0},
+		"flagged":                     {latest(store.LatestFilter{Flagged: true}), []string{"connections_p_coalesce_id_idx"}, 0},
+		"flagged, app":                {latest(store.LatestFilter{Flagged: true, App: "a"}), []string{"connections_p_app_coalesce_id_idx"}, 0},
+		"changes":                     {changesQuery, []string{"events_changes"}, 1},
+		"some":                        {connectionsByIDQuery, []string{"connections_p_pkey"}, 0},
+		"events of a type":            {events(store.EventFilter{Types: []string{"app.*"}, NewestFirst: true}), []string{"events_type"}, 1},
+		"events of a type and an app": {events(store.EventFilter{Types: []string{"app.*"}, Apps: []string{"a"}, NewestFirst: true}), []string{"events_app_type"}, 1},
+		"newest links":                {newestLinksQuery, []string{"links_connection"}, 0},
+		"links counted":               {count, []string{"links_created"}, 1},
 		"what text names": {findQuery, []string{"addresses_pkey", "connections_p_lower_id_idx", "connections_p_left_id_idx",
 			"links_pkey", "links_code", "connections_p_pkey"}, 2},
 		"connections of a state": {ofState, []string{"connections_p_pkey"}, 0},

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/store"
@@ -125,36 +124,12 @@ func (s *Store) ListEvents(ctx context.Context, f store.EventFilter, p store.Pag
 	if err := checkPage(p); err != nil {
 		return nil, "", err
 	}
-	var w where
-	after, order := "n > ?", " ORDER BY n"
-	if f.NewestFirst {
-		after, order = "n < ?", " ORDER BY n DESC"
+	query, args, err := eventsQuery(f, p)
+	if err != nil {
+		return nil, "", err
 	}
-	if p.Cursor != "" {
-		n, err := eventid.Parse(p.Cursor)
-		if err != nil {
-			return nil, "", err
-		}
-		w.and(after, n)
-	}
-	if f.ConnectionID != "" {
-		w.and("n IN ("+eventsOfConnection+")", f.ConnectionID, f.ConnectionID)
-	}
-	if len(f.Types) > 0 {
-		ofTypes(&w, f.Types)
-	}
-	if f.Apps != nil {
-		in(&w, "app", f.Apps)
-	}
-	if f.Keys != nil {
-		// An app's name has no "@", so the key is what stands before the last one.
-		w.and("ref <> ''")
-		in(&w, "substr(ref, 1, length(ref) - length(app) - 1)", f.Keys)
-	}
-	query := `SELECT ` + eventColumns + ` FROM events` +
-		string(w.sql) + order + ` LIMIT ?`
 	var events []grant.Event
-	err := s.list(ctx, query, append(w.args, p.Limit+1), func(row scanner) error {
+	err = s.list(ctx, query, args, func(row scanner) error {
 		e, err := scanEvent(row)
 		events = append(events, e)
 		return err
@@ -164,20 +139,4 @@ func (s *Store) ListEvents(ctx context.Context, f store.EventFilter, p store.Pag
 	}
 	events, next := clip(events, p.Limit, func(e grant.Event) string { return e.ID })
 	return events, next, nil
-}
-
-// ofTypes adds that an event is of one of the types or families.
-func ofTypes(w *where, types []string) {
-	var conds []string
-	var args []any
-	for _, typ := range types {
-		if family, ok := strings.CutSuffix(typ, "*"); ok && strings.HasSuffix(family, ".") {
-			conds = append(conds, "substr(type, 1, ?) = ?")
-			args = append(args, len([]rune(family)), family)
-			continue
-		}
-		conds = append(conds, "type = ?")
-		args = append(args, typ)
-	}
-	w.and(strings.Join(conds, " OR "), args...)
 }

@@ -16,6 +16,13 @@ func TestTheOverviewIsAnsweredFromIndexes(t *testing.T) {
 		query, _ := latestQuery(f)
 		return query
 	}
+	events := func(f store.EventFilter) string {
+		query, _, err := eventsQuery(f, store.Page{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return query
+	}
 	find := []any{sql.Named("limit", 1)}
 	for _, name := range []string{"text", "app", "key", "code", "from", "to"} {
 		find = append(find, sql.Named(name, ""))
@@ -26,12 +33,16 @@ func TestTheOverviewIsAnsweredFromIndexes(t *testing.T) {
 		uses  []string
 		sorts []string // what is sorted, of which there is no more than is returned or counted
 	}{
-		"latest":          {latest(store.LatestFilter{State: grant.Connected}), nil, []string{"SEARCH c USING INDEX connections_latest (state=? AND since>? AND (since,id)<(?,?))"}, nil},
-		"latest, app":     {latest(store.LatestFilter{State: grant.Connected, App: "a"}), nil, []string{"SEARCH c USING INDEX connections_latest_of_app (app=? AND state=? AND since>? AND (since,id)<(?,?))"}, nil},
-		"flagged":         {latest(store.LatestFilter{Flagged: true}), nil, []string{"SEARCH c USING INDEX connections_flagged (since>? AND (since,id)<(?,?))"}, nil},
-		"flagged, app":    {latest(store.LatestFilter{Flagged: true, App: "a"}), nil, []string{"SEARCH c USING INDEX connections_flagged_of_app (app=? AND since>? AND (since,id)<(?,?))"}, nil},
-		"changes":         {changesQuery, nil, []string{"SEARCH x USING INDEX events_connection (connection=? AND rowid>?)", "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"}, []string{"DISTINCT", "ORDER BY"}},
-		"some":            {connectionsByIDQuery, nil, []string{"SEARCH c USING INDEX sqlite_autoindex_connections_1 (id=?)"}, nil},
+		"latest":       {latest(store.LatestFilter{State: grant.Connected}), nil, []string{"SEARCH c USING INDEX connections_latest (state=? AND since>? AND (since,id)<(?,?))"}, nil},
+		"latest, app":  {latest(store.LatestFilter{State: grant.Connected, App: "a"}), nil, []string{"SEARCH c USING INDEX connections_latest_of_app (app=? AND state=? AND since>? AND (since,id)<(?,?))"}, nil},
+		"flagged":      {latest(store.LatestFilter{Flagged: true}), nil, []string{"SEARCH c USING INDEX connections_flagged (since>? AND (since,id)<(?,?))"}, nil},
+		"flagged, app": {latest(store.LatestFilter{Flagged: true, App: "a"}), nil, []string{"SEARCH c USING INDEX connections_flagged_of_app (app=? AND since>? AND (since,id)<(?,?))"}, nil},
+		"changes":      {changesQuery, nil, []string{"SEARCH x USING INDEX events_connection (connection=? AND rowid>?)", "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"}, []string{"DISTINCT", "ORDER BY"}},
+		"some":         {connectionsByIDQuery, nil, []string{"SEARCH c USING INDEX sqlite_autoindex_connections_1 (id=?)"}, nil},
+		"events of a type": {events(store.EventFilter{Types: []string{"app.*"}, NewestFirst: true}), nil, []string{"SEARCH events USING COVERING INDEX events_type",
+			"SEARCH events USING COVERING INDEX events_type (type>?)", "SEARCH events USING COVERING INDEX events_type (type=?)", "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"}, []string{"ORDER BY"}},
+		"events of a type and an app": {events(store.EventFilter{Types: []string{"app.*"}, Apps: []string{"a"}, NewestFirst: true}), nil, []string{
+			"SEARCH events USING COVERING INDEX events_app_type (app=? AND type=?)", "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"}, []string{"ORDER BY"}},
 		"newest links":    {newestLinksQuery, nil, []string{"SEARCH x USING COVERING INDEX links_connection (connection_n=?)", "SEARCH l USING INDEX sqlite_autoindex_links_1 (id=?)"}, nil},
 		"links counted":   {countLinksQuery, []any{sql.Named("since", 0), sql.Named("now", 0)}, []string{"SEARCH x USING COVERING INDEX links_kind ((app,purpose,locale,state,problem,created_at)>(?,?,?,?,?,?))", "SEARCH x USING COVERING INDEX links_kind (app=? AND purpose=? AND locale=? AND state=? AND problem=? AND created_at>?)"}, nil},
 		"what text names": {findQuery, find, []string{"SEARCH connections USING COVERING INDEX sqlite_autoindex_connections_1 (id=?)", "SEARCH connections USING COVERING INDEX sqlite_autoindex_connections_2 (app=? AND key=?)", "SEARCH connections USING INDEX connections_key (<expr>=?)", "SEARCH links USING INDEX sqlite_autoindex_links_1 (id=?)", "SEARCH links USING INDEX links_code (<expr>=?)", "SEARCH connections USING COVERING INDEX connections_key (<expr>>? AND <expr><?)", "SEARCH connections USING COVERING INDEX connections_name (<expr>>? AND <expr><?)"}, []string{"GROUP BY", "ORDER BY"}},

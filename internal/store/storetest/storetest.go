@@ -52,6 +52,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) store.Store
 		"links":          linkTests(),
 		"authorizations": authorizationTests(),
 		"events":         eventTests(),
+		"event kinds":    eventKindTests(),
 		"retention":      retentionTests(),
 		"webhooks":       webhookTests(),
 		"keys":           keyTests(),
