@@ -46,7 +46,7 @@ func (d *Dashboard) events(v *visit) answer {
 	for _, a := range apps {
 		page.Apps = append(page.Apps, a.Name)
 	}
-	f := store.EventFilter{NewestFirst: true}
+	f := store.EventFilter{NewestFirst: true, Types: eventful()}
 	if page.Type != "" {
 		if !slices.Contains(page.Types, page.Type) {
 			return refuse("there is no such type of event", "/events", "All events")
@@ -89,6 +89,18 @@ func (d *Dashboard) events(v *visit) answer {
 func isEventID(s string) bool {
 	id, ok := strings.CutPrefix(s, grant.EventID)
 	return ok && len(id) == 26 && strings.Trim(id, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") == ""
+}
+
+// eventful are all types but renewals that went well, which are most of the log and
+// tell the least.
+func eventful() []string {
+	var types []string
+	for _, t := range grant.EventTypes() {
+		if t != grant.GrantRefreshed {
+			types = append(types, string(t))
+		}
+	}
+	return types
 }
 
 // eventChoices are the families of events, each before its types.
