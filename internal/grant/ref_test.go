@@ -91,3 +91,22 @@ func FuzzParseRef(f *testing.F) {
 		}
 	})
 }
+
+func TestNoKeyIsMadeOfNothingButWhatIsNotAllowed(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"/", "//", " ", "\x00", "\x7f", "\xff", "\u00a0"} {
+		if grant.ValidKey(key) == nil {
+			t.Errorf("%q is allowed", key)
+		}
+	}
+}
+
+func TestAnErrorQuotesARefWholeIfItIsShort(t *testing.T) {
+	t.Parallel()
+	for n, cut := range map[int]bool{80: false, 81: true} {
+		_, err := grant.ParseRef(strings.Repeat("x", n))
+		if err == nil || strings.Contains(err.Error(), "x…") != cut {
+			t.Errorf("of %d letters: %v, cut: %t", n, err, cut)
+		}
+	}
+}

@@ -65,3 +65,32 @@ func TestATokenThatComesBackWithTheTimeItHasLeftIsNotRenewedInALoop(t *testing.T
 		t.Errorf("%d refreshes before the token ended, want 1 to 3", sends)
 	}
 }
+
+func TestHowLongAGrantIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	renewed := func(ago time.Duration) grant.Grant {
+		return grant.Grant{Version: grant.Version{Epoch: 1, Seq: 1}, IssuedAt: now.Add(-ago), DueAt: now.Add(3 * time.Second)}
+	}
+	failed := func(due time.Duration) grant.Grant {
+		return grant.Grant{Failures: 1, IssuedAt: now, DueAt: now.Add(due)}
+	}
+	for name, tt := range map[string]struct {
+		perMinute int
+		g         grant.Grant
+		want      time.Duration
+	}{
+		"the provider states no limit":                        {0, renewed(time.Second), 0},
+		"it was renewed just now":                             {5, renewed(0), 12 * time.Second},
+		"it was renewed a while ago":                          {5, renewed(5 * time.Second), 7 * time.Second},
+		"it was renewed long ago":                             {5, renewed(12 * time.Second), 0},
+		"it was never renewed: adopting it was no request":    {5, grant.Grant{IssuedAt: now, DueAt: now.Add(3 * time.Second)}, 0},
+		"the last request failed":                             {5, failed(3 * time.Second), 3 * time.Second},
+		"what is farther away than that is so for other ends": {5, failed(13 * time.Second), 0},
+		"the clock was set back":                              {5, renewed(-time.Second), 0},
+	} {
+		if got := (grant.Policy{RefreshPerMinute: tt.perMinute}).Rest(tt.g, now); got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+}

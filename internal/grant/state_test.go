@@ -110,6 +110,7 @@ func TestAConnectionIsAsWellAsItsBestGrant(t *testing.T) {
 		{"a degraded grant is better than a dead one", grant.OK, []grant.Reason{grant.RotationLost, grant.Network}, grant.Network},
 		{"a dead grant is better than a disconnected one", grant.OK, []grant.Reason{grant.DisconnectedByMerchant, grant.RotationLost}, grant.RotationLost},
 		{"all disconnected", grant.OK, []grant.Reason{grant.DisconnectedByUs}, grant.DisconnectedByUs},
+		{"of two that are as good the first", grant.OK, []grant.Reason{grant.Network, grant.RateLimited}, grant.Network},
 		{"a reconnected grant ends the disconnection", grant.DisconnectedByUs, []grant.Reason{grant.OK}, grant.OK},
 	} {
 		got := grant.Derive(grant.StatusOf(tt.current, now.Add(-time.Hour)), statusesOf(tt.grants...), now)
@@ -172,9 +173,43 @@ func TestTransitionsAreTheContractsEvents(t *testing.T) {
 
 func TestAnEventIsForItsReasonsActor(t *testing.T) {
 	t.Parallel()
-	for reason, want := range map[grant.Reason]grant.Actor{"": grant.Nobody, grant.Revoked: grant.Merchant, grant.KeyUnavailable: grant.Operator} {
-		if got := (grant.Event{Reason: reason}).ActBy(); got != want {
-			t.Errorf("%q: %s, want %s", reason, got, want)
+	for _, tt := range []struct {
+		event grant.Event
+		want  grant.Actor
+	}{
+		{grant.Event{}, grant.Nobody},
+		{grant.Event{Reason: grant.Revoked}, grant.Merchant},
+		{grant.Event{Reason: grant.KeyUnavailable}, grant.Operator},
+		{grant.Event{Type: grant.ConnectionDegraded}, grant.Nobody},
+		{grant.Event{Type: grant.EventRotationContradicted}, grant.Operator},
+		{grant.Event{Type: grant.WebhookDisabled}, grant.Operator},
+		// Renewals work and will not move the end.
+		{grant.Event{Type: grant.ConnectionDeadlineNear}, grant.Merchant},
+		{grant.Event{Type: grant.ConnectionDeadlineNear, Reason: grant.OK}, grant.Merchant},
+		{grant.Event{Type: grant.ConnectionDeadlineNear, Reason: grant.ProviderUnavailable}, grant.Provider},
+	} {
+		if got := tt.event.ActBy(); got != tt.want {
+			t.Errorf("%+v is for %s, want %s", tt.event, got, tt.want)
+		}
+	}
+}
+
+func TestAFlagIsSetOnceAndClearedAlone(t *testing.T) {
+	t.Parallel()
+	a, b := grant.LocationsMissing, grant.StoreUnavailable
+	for name, tt := range map[string]struct {
+		flags []grant.Reason
+		set   bool
+		want  []grant.Reason
+	}{
+		"set":                    {nil, true, []grant.Reason{a}},
+		"set beside another":     {[]grant.Reason{b}, true, []grant.Reason{b, a}},
+		"set again":              {[]grant.Reason{a}, true, []grant.Reason{a}},
+		"cleared beside another": {[]grant.Reason{a, b}, false, []grant.Reason{b}},
+		"cleared though not set": {[]grant.Reason{b}, false, []grant.Reason{b}},
+	} {
+		if d := cmp.Diff(tt.want, grant.SetFlag(tt.flags, a, tt.set)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
 	}
 }
