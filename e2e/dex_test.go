@@ -22,7 +22,7 @@ func TestDex(t *testing.T) {
 	pages := filepath.Join(strings.TrimSpace(string(dir)), "web")
 	run := func(t *testing.T, life, more string) *relation {
 		t.Helper()
-		return relate(t, "pkce: false\n    rotation: {policy: strict}\n    "+more, func(issuer, redirectURI string) *exec.Cmd {
+		return relate(t, "issuer: '{issuer}'\n    pkce: false\n    rotation: {policy: strict}\n    "+more, func(issuer, redirectURI string) *exec.Cmd {
 			return exec.Command(program, issuer, redirectURI, life, clientSecret, pages)
 		})
 	}

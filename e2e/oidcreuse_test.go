@@ -14,7 +14,7 @@ import (
 func TestReuseAtNodeOIDCProvider(t *testing.T) {
 	t.Parallel()
 	anna := map[string]string{"login": "anna", "password": "anna"}
-	r := relate(t, "rotation: {policy: family_kill}", func(issuer, redirectURI string) *exec.Cmd {
+	r := relate(t, "issuer: '{issuer}'\n    rotation: {policy: family_kill}", func(issuer, redirectURI string) *exec.Cmd {
 		cmd := exec.Command("node", "server.mjs", redirectURI, "20")
 		cmd.Dir, cmd.Env = "oidc-provider", append(os.Environ(), "ISSUER="+issuer)
 		return cmd

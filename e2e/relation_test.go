@@ -29,7 +29,8 @@ type relation struct {
 }
 
 // relate runs an authorization server, whose command is made of its issuer and our
-// redirect URI, and ours with an app at it. more is further keys of the app.
+// redirect URI, and ours with an app at it. more is further keys of the app, in
+// which {issuer} stands for the issuer.
 func relate(t *testing.T, more string, command func(issuer, redirectURI string) *exec.Cmd) *relation {
 	t.Helper()
 	r := &relation{t: t, ours: newServer(t), gate: newTollgate(t), ref: "cafe_nord@other"}
@@ -40,11 +41,10 @@ func relate(t *testing.T, more string, command func(issuer, redirectURI string) 
     provider: generic
     client_id: evergrant
     client_secret: {file: secrets/client-secret}
-    issuer: %s
     client_auth: basic
     scopes: [openid, offline_access]
     refresh: {min_interval: 1s}
-    %s`, r.gate.url, more), "")
+    %s`, strings.ReplaceAll(more, "{issuer}", r.gate.url)), "")
 	r.ours.start()
 	return r
 }
@@ -142,9 +142,7 @@ func (r *relation) present(refreshToken string) answer {
 	}
 	defer res.Body.Close()
 	a := answer{status: res.StatusCode}
-	if err := json.NewDecoder(res.Body).Decode(&a); err != nil {
-		r.t.Fatal(err)
-	}
+	_ = json.NewDecoder(res.Body).Decode(&a) // a page says nothing
 	return a
 }
 

@@ -16,7 +16,7 @@ func TestZitadel(t *testing.T) {
 	anna := map[string]string{"username": "test-user@127.0.0.1", "password": "verysecure"}
 	run := func(t *testing.T, rotation string) *relation {
 		t.Helper()
-		r := relate(t, "rotation: "+rotation, func(issuer, redirectURI string) *exec.Cmd {
+		r := relate(t, "issuer: '{issuer}'\n    rotation: "+rotation, func(issuer, redirectURI string) *exec.Cmd {
 			return exec.Command(program, issuer, redirectURI, clientSecret)
 		})
 		r.good = func(accessToken string) bool {
