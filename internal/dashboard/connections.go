@@ -83,7 +83,7 @@ func (d *Dashboard) connections(v *visit) answer {
 		if l.App != "" {
 			of = []string{l.App}
 		}
-		if l.Rows, next, err = d.ending(ctx, of, q.Get("cursor")); err != nil {
+		if l.Rows, next, err = d.endingSoon(ctx, of, q.Get("cursor")); err != nil {
 			return unread(v, err)
 		}
 		l.Nothing, l.Ending = "No approval ends within seven days.", true

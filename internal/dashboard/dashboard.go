@@ -59,8 +59,9 @@ type Dashboard struct {
 	mux    *http.ServeMux
 	views  views
 	assets assets
-	counts counts
 
+	counts        counts
+	endings       endings
 	sandboxClient *http.Client
 }
 

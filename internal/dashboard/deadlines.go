@@ -1,11 +1,15 @@
 package dashboard
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/evergrant/evergrant/client"
+	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/store"
 	"github.com/evergrant/evergrant/internal/words"
 )
@@ -56,12 +60,14 @@ func (d *Dashboard) deadlines(v *visit) answer {
 	}
 	page := deadlines{Days: days, Most: mostOutage}
 	now := d.c.Now()
-	if r, err := d.c.API.Runway(ctx); err == nil && r.Seconds != nil {
-		page.Runway, page.RunwayOf = runway(time.Duration(*r.Seconds)*time.Second), r.First.Ref
+	if page.Runway, page.RunwayOf, err = d.runway(ctx, apps); err != nil {
+		return failed(err)
 	}
 	total, lost := 0, 0
 	for _, a := range apps {
-		counts, err := d.c.Store.CountDeadlines(ctx, store.DeadlineFilter{App: a.Name}, chartEnds(now))
+		counts, err := d.endings.of(a.Name, now, func() ([]int, error) {
+			return d.c.Store.CountDeadlines(ctx, store.DeadlineFilter{App: a.Name}, chartEnds(now))
+		})
 		if err != nil {
 			return failed(err)
 		}
@@ -71,6 +77,58 @@ func (d *Dashboard) deadlines(v *visit) answer {
 	}
 	page.Sentence = outageSentence(days, total, lost, now)
 	return show("deadlines", "Deadlines", page)
+}
+
+// runway is how long everything lasts if nothing is renewed from now on, and the ref
+// of what would be lost first; "" if no end is known.
+func (d *Dashboard) runway(ctx context.Context, apps []client.App) (left, ref string, err error) {
+	var first grant.Grant
+	for _, a := range apps {
+		list, _, err := d.c.Store.Deadlines(ctx, store.DeadlineFilter{App: a.Name}, store.Page{Limit: 1})
+		if err != nil {
+			return "", "", err
+		}
+		if len(list) > 0 && (first.ID == "" || list[0].DeadlineAt.Before(first.DeadlineAt)) {
+			first = list[0]
+		}
+	}
+	if first.ID == "" {
+		return "", "", nil
+	}
+	by, err := d.c.Store.ConnectionsByID(ctx, []string{first.ConnectionID})
+	if err != nil || len(by) == 0 { // it was deleted just now
+		return "", "", err
+	}
+	return runway(max(first.DeadlineAt.Sub(d.c.Now()), 0)), by[first.ConnectionID].Ref().String(), nil
+}
+
+// endings keeps for a few seconds how many grants of an app end by when: counting
+// them costs what there are, and a page that is dragged about asks often.
+type endings struct {
+	mu   sync.Mutex
+	apps map[string]ending
+}
+
+type ending struct {
+	at     time.Time
+	counts []int
+}
+
+func (e *endings) of(app string, now time.Time, count func() ([]int, error)) ([]int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if was, ok := e.apps[app]; ok && fresh(was.at, now) {
+		return was.counts, nil
+	}
+	counts, err := count()
+	if err != nil {
+		return nil, err
+	}
+	if e.apps == nil {
+		e.apps = map[string]ending{}
+	}
+	e.apps[app] = ending{now, counts}
+	return counts, nil
 }
 
 // outage reads the days of an outage, as in 3d or 3; three if nothing is said.

@@ -13,9 +13,9 @@ import (
 // endsWithin is what the view of deadlines looks ahead.
 const endsWithin = 7 * 24 * time.Hour
 
-// ending is a page of connections by the deadlines of their grants, one app after
+// endingSoon is a page of connections by the deadlines of their grants, one app after
 // the other: a line for each grant. Its cursor names the app that it goes on with.
-func (d *Dashboard) ending(ctx context.Context, apps []string, cursor string) (rows []row, next string, err error) {
+func (d *Dashboard) endingSoon(ctx context.Context, apps []string, cursor string) (rows []row, next string, err error) {
 	app, within, _ := strings.Cut(cursor, " ")
 	at := max(slices.Index(apps, app), 0)
 	f := store.DeadlineFilter{Before: d.c.Now().Add(endsWithin)}

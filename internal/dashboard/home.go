@@ -99,7 +99,10 @@ func (d *Dashboard) home(v *visit) answer {
 	if h.Back, err = d.back(ctx); err != nil {
 		return failed(err)
 	}
-	d.runwayInto(ctx, &h)
+	if h.Runway, h.RunwayOf, err = d.runway(ctx, apps); err != nil {
+		return failed(err)
+	}
+	d.proofInto(ctx, &h)
 	if connected == 0 && waiting[grant.Merchant] == 0 {
 		h.Checklist = checklist(apps, total)
 	}
@@ -226,18 +229,12 @@ func (d *Dashboard) back(ctx context.Context) ([]row, error) {
 	return rows, nil
 }
 
-// runwayInto adds how long everything would last without us. The page does
-// without it if it cannot be told.
-func (d *Dashboard) runwayInto(ctx context.Context, h *home) {
-	if r, err := d.c.API.Runway(ctx); err == nil && r.Seconds != nil {
-		h.Runway = runway(time.Duration(*r.Seconds) * time.Second)
-		if r.First != nil {
-			h.RunwayOf = r.First.Ref
-		}
-	}
-	last, err := d.c.API.Events(ctx, client.EventFilter{NewestFirst: true, Limit: 1})
-	if err == nil && len(last.Data) > 0 {
-		h.Proof = words.Span(d.c.Now().Sub(last.Data[0].Time))
+// proofInto adds how long ago something was heard of. The page does without it if
+// it cannot be told.
+func (d *Dashboard) proofInto(ctx context.Context, h *home) {
+	last, _, err := d.c.Store.ListEvents(ctx, store.EventFilter{NewestFirst: true}, store.Page{Limit: 1})
+	if err == nil && len(last) > 0 {
+		h.Proof = words.Span(d.c.Now().Sub(last[0].Time))
 	}
 }
 
@@ -256,8 +253,8 @@ func checklist(apps []client.App, total int) []step {
 	}
 }
 
-// counts keeps how many connections are in which state for a few seconds: it is
-// the one figure that costs more with the size of the fleet, if only an index.
+// counts keeps how many connections are in which state for a few seconds: that
+// costs more with the size of the fleet, if only an index.
 type counts struct {
 	mu   sync.Mutex
 	at   time.Time
@@ -266,10 +263,16 @@ type counts struct {
 
 const countsFresh = 2 * time.Second
 
+// fresh reports whether what was counted at a moment will do.
+func fresh(at, now time.Time) bool {
+	age := now.Sub(at)
+	return age >= 0 && age < countsFresh
+}
+
 func (c *counts) read(ctx context.Context, s Reader, now func() time.Time) ([]store.ConnectionCount, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if age := now().Sub(c.at); c.last != nil && age >= 0 && age < countsFresh {
+	if c.last != nil && fresh(c.at, now()) {
 		return c.last, nil
 	}
 	list, err := s.CountConnections(ctx)
