@@ -62,6 +62,8 @@ func TestTheOverviewIsAnsweredFromIndexes(t *testing.T) {
 		}
 		return query
 	}
+	failed := linkWhere(store.LinkFilter{State: grant.LinkStateFailed, Now: time.Now()})
+	failed.and("l.id < ?", "link_9")
 	count, _ := countLinksQuery(time.Now(), time.Now())
 	ofState, _ := connectionsQuery(store.ConnectionFilter{States: []grant.State{grant.Connected}}, store.Page{Limit: 10, Cursor: "conn_1"})
 	for name, test := range map[string]struct {
@@ -78,6 +80,7 @@ func TestTheOverviewIsAnsweredFromIndexes(t *testing.T) {
 		"events of a type":            {events(store.EventFilter{Types: []string{"app.*"}, NewestFirst: true}), []string{"events_type"}, 1},
 		"events of a type and an app": {events(store.EventFilter{Types: []string{"app.*"}, Apps: []string{"a"}, NewestFirst: true}), []string{"events_app_type"}, 1},
 		"newest links":                {newestLinksQuery, []string{"links_connection"}, 0},
+		"links of a state":            {`SELECT ` + linkColumns + ` FROM links l` + failed.sql.String() + ` ORDER BY l.id DESC LIMIT 11`, []string{"links_state"}, 0},
 		"links counted":               {count, []string{"links_created"}, 1},
 		"what text names": {findQuery, []string{"addresses_pkey", "connections_p_lower_id_idx", "connections_p_left_id_idx",
 			"links_pkey", "links_code", "connections_p_pkey"}, 2},

@@ -16,6 +16,8 @@ func TestTheOverviewIsAnsweredFromIndexes(t *testing.T) {
 		query, _ := latestQuery(f)
 		return query
 	}
+	ofState := linkWhere(store.LinkFilter{State: grant.LinkStateFailed})
+	ofState.and("l.id < ?", "")
 	events := func(f store.EventFilter) string {
 		query, _, err := eventsQuery(f, store.Page{Limit: 10})
 		if err != nil {
@@ -43,7 +45,9 @@ func TestTheOverviewIsAnsweredFromIndexes(t *testing.T) {
 			"SEARCH events USING COVERING INDEX events_type (type>?)", "SEARCH events USING COVERING INDEX events_type (type=?)", "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"}, []string{"ORDER BY"}},
 		"events of a type and an app": {events(store.EventFilter{Types: []string{"app.*"}, Apps: []string{"a"}, NewestFirst: true}), nil, []string{
 			"SEARCH events USING COVERING INDEX events_app_type (app=? AND type=?)", "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"}, []string{"ORDER BY"}},
-		"newest links":    {newestLinksQuery, nil, []string{"SEARCH x USING COVERING INDEX links_connection (connection_n=?)", "SEARCH l USING INDEX sqlite_autoindex_links_1 (id=?)"}, nil},
+		"newest links": {newestLinksQuery, nil, []string{"SEARCH x USING COVERING INDEX links_connection (connection_n=?)", "SEARCH l USING INDEX sqlite_autoindex_links_1 (id=?)"}, nil},
+		"links of a state": {`SELECT ` + linkColumns + linkTables + string(ofState.sql) + ` ORDER BY l.id DESC LIMIT ?`, nil,
+			[]string{"SEARCH l USING INDEX links_state (state=? AND id<?)"}, nil},
 		"links counted":   {countLinksQuery, []any{sql.Named("since", 0), sql.Named("now", 0)}, []string{"SEARCH x USING COVERING INDEX links_kind ((app,purpose,locale,state,problem,created_at)>(?,?,?,?,?,?))", "SEARCH x USING COVERING INDEX links_kind (app=? AND purpose=? AND locale=? AND state=? AND problem=? AND created_at>?)"}, nil},
 		"what text names": {findQuery, find, []string{"SEARCH connections USING COVERING INDEX sqlite_autoindex_connections_1 (id=?)", "SEARCH connections USING COVERING INDEX sqlite_autoindex_connections_2 (app=? AND key=?)", "SEARCH connections USING INDEX connections_key (<expr>=?)", "SEARCH links USING INDEX sqlite_autoindex_links_1 (id=?)", "SEARCH links USING INDEX links_code (<expr>=?)", "SEARCH connections USING COVERING INDEX connections_key (<expr>>? AND <expr><?)", "SEARCH connections USING COVERING INDEX connections_name (<expr>>? AND <expr><?)"}, []string{"GROUP BY", "ORDER BY"}},
 	} {
