@@ -68,6 +68,7 @@ type tab struct {
 
 	mu   sync.Mutex
 	sent []*network.EventRequestWillBeSent // since the last forget
+	via  []string                          // addresses that led on to another, ever
 }
 
 // newPerson opens a browser of somebody who was never here: no cookies, no cache.
@@ -125,6 +126,7 @@ func (b *tab) hear(ev any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e.RedirectResponse != nil { // the same request, sent on
+		b.via = append(b.via, e.RedirectResponse.URL)
 		b.sent = slices.DeleteFunc(b.sent, func(s *network.EventRequestWillBeSent) bool { return s.RequestID == e.RequestID })
 	}
 	b.sent = append(b.sent, e)
@@ -136,6 +138,20 @@ func (b *tab) requests() []*network.EventRequestWillBeSent {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.sent)
+}
+
+// passed returns the last address with this in it that led on to another.
+func (b *tab) passed(part string) string {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, address := range slices.Backward(b.via) {
+		if strings.Contains(address, part) {
+			return address
+		}
+	}
+	b.t.Fatalf("the browser did not come by %s: %q", part, b.via)
+	return ""
 }
 
 // resize changes the page's size. A window cannot be as narrow as a phone; the
