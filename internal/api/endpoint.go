@@ -16,6 +16,7 @@ import (
 	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/manager"
+	"github.com/evergrant/evergrant/internal/telemetry"
 )
 
 // maxBody bounds what is read of a request's body.
@@ -68,13 +69,21 @@ func (s *server) finish(c *call) {
 			p.write(&c.rec, c.id)
 		}
 	}
-	ctx := c.r.Context()
-	if !s.log.Enabled(ctx, slog.LevelDebug) {
+	ctx, traces := c.r.Context(), s.c.Metrics.Traces
+	debug := s.log.Enabled(ctx, slog.LevelDebug)
+	if traces == nil && !debug {
 		return
 	}
 	key := ""
 	if c.key != nil {
 		key = c.key.ID
+	}
+	if route := routeOf(c.r); traces != nil && route != livezPath && route != readyzPath && route != metricsPath {
+		traces.Request(c.r.Header, telemetry.RequestSpan{Method: c.r.Method, Route: route, ID: c.id, Key: key,
+			Status: c.rec.status, Began: c.began, Ended: s.now()})
+	}
+	if !debug {
+		return
 	}
 	// Queries and bodies are not told: a stranger wrote them.
 	s.log.LogAttrs(ctx, slog.LevelDebug, "request",
@@ -287,10 +296,12 @@ func saneID(id string) bool {
 func attrRequest(id string) slog.Attr { return slog.String("request_id", id) }
 func attrError(err error) slog.Attr   { return slog.String("error", err.Error()) }
 
-// attrRoute is the pattern that matched, never the path, which a stranger wrote.
-func attrRoute(r *http.Request) slog.Attr {
+func attrRoute(r *http.Request) slog.Attr { return slog.String("route", routeOf(r)) }
+
+// routeOf is the pattern that matched, never the path, which a stranger wrote.
+func routeOf(r *http.Request) string {
 	_, path, _ := strings.Cut(r.Pattern, " ")
-	return slog.String("route", path)
+	return path
 }
 
 // recorder remembers the status of an answer.

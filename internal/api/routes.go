@@ -152,9 +152,9 @@ func (s *server) routes() error {
 	}
 	s.serveDocs(handle, page)
 	metrics := s.metrics()
-	handle(http.MethodGet, "/livez", s.serve(s.livez))
-	handle(http.MethodGet, "/readyz", s.serve(s.readyz))
-	handle(http.MethodGet, "/metrics", s.serve(func(c *call) { metrics.ServeHTTP(c.w, c.r) }))
+	handle(http.MethodGet, livezPath, s.serve(s.livez))
+	handle(http.MethodGet, readyzPath, s.serve(s.readyz))
+	handle(http.MethodGet, metricsPath, s.serve(func(c *call) { metrics.ServeHTTP(c.w, c.r) }))
 	for path, m := range methods {
 		if slices.Contains(m, http.MethodGet) {
 			m = append(m, http.MethodHead)

@@ -13,6 +13,13 @@ import (
 	"github.com/evergrant/evergrant/internal/grant"
 )
 
+// What those ask who watch over the server.
+const (
+	livezPath   = "/livez"
+	readyzPath  = "/readyz"
+	metricsPath = "/metrics"
+)
+
 // meta says what this server is.
 type meta struct {
 	Name         string   `json:"name"`

@@ -26,10 +26,7 @@ func (c *configValidateCmd) Run(s *session) error {
 		return err
 	}
 	if s.root.JSON {
-		return s.printValue(map[string]any{"valid": true, "file": file, "warnings": conf.Warnings()})
-	}
-	for _, w := range conf.Warnings() {
-		s.say("%s", w)
+		return s.printValue(map[string]any{"valid": true, "file": file})
 	}
 	apps := fmt.Sprintf("%d apps", len(conf.Apps))
 	if len(conf.Apps) == 1 {

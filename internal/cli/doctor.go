@@ -73,9 +73,6 @@ func (c *doctorCmd) Run(s *session) error {
 		if len(d.checks) == 0 {
 			d.ok("configuration", "%s is valid", file)
 		}
-		for _, w := range conf.Warnings() {
-			d.warn("configuration", "remove it, or see docs/configuration.md", "%s", w)
-		}
 		d.secrets(conf)
 		running := d.server(conf)
 		d.store(conf)

@@ -36,9 +36,6 @@ func (c *serveCmd) Run(s *session) error {
 		return err
 	}
 	log := newLogger(s.stderr, conf.Telemetry.Log)
-	for _, w := range conf.Warnings() {
-		log.Warn("configuration: " + w)
-	}
 	a, err := app.New(s.ctx, app.Options{Config: conf, Version: s.version, Logger: log})
 	if err != nil {
 		return err

@@ -41,6 +41,23 @@ func checkOrigin(s string) error {
 	return nil
 }
 
+// checkCollector reports why s cannot be where traces are sent; "" can. They hold
+// no secret, so http will do on any host.
+func checkCollector(s string) error {
+	u, err := url.Parse(s)
+	switch {
+	case s == "":
+		return nil
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+		return errors.New("must be the address of a collector, like http://127.0.0.1:4318")
+	case u.User != nil:
+		return errors.New("may not contain a user or a password; headers come from OTEL_EXPORTER_OTLP_HEADERS")
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(s, "#"):
+		return errors.New("may not contain a query (?…) or a fragment (#…)")
+	}
+	return nil
+}
+
 // checkReturnPattern reports why s cannot be an entry of return_url_allow.
 func checkReturnPattern(s string) error {
 	base, _ := strings.CutSuffix(s, "*")

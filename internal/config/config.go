@@ -48,8 +48,6 @@ type Config struct {
 	apps    provider.Apps
 	keys    []access.Key
 	hooks   []webhook.Endpoint
-
-	warnings []string
 }
 
 // Server is where the program listens and what the world calls it.
@@ -190,8 +188,13 @@ type Webhook struct {
 
 // Telemetry is what the program tells about itself.
 type Telemetry struct {
-	Log  Log    `yaml:"log"`
-	OTLP unused `yaml:"otlp,omitempty"`
+	Log  Log  `yaml:"log"`
+	OTLP OTLP `yaml:"otlp,omitempty"`
+}
+
+// OTLP says where traces are sent.
+type OTLP struct {
+	Endpoint string `yaml:"endpoint,omitempty"` // "": nowhere
 }
 
 // Log is the form and the loudness of the log.
@@ -199,14 +202,6 @@ type Log struct {
 	Format string `yaml:"format"` // json or text
 	Level  string `yaml:"level"`  // debug, info, warn or error
 }
-
-// unused is a key of the contract that this version reads over, with a warning:
-// everything else works without it.
-type unused struct{}
-
-// Warnings says, a line each, which keys of the file have no effect in this
-// version, and what does their work meanwhile.
-func (c *Config) Warnings() []string { return c.warnings }
 
 // setDefaults fills in what the file left open.
 func (c *Config) setDefaults() {

@@ -107,17 +107,25 @@ events: {webhooks: [{name: app, url: https://app.acme.example/hooks, signing_sec
 telemetry: {log: {format: json, level: info}, otlp: {endpoint: http://127.0.0.1:4318}}
 `
 
-func TestKeysWithoutEffectAreNamed(t *testing.T) {
+func TestACollectorIsAnAddressWithoutSecrets(t *testing.T) {
 	t.Parallel()
-	c, err := Parse([]byte(contract), world())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{
-		"telemetry.otlp (line 46): has no effect in this version; scrape /metrics on the private listener",
-	}
-	if diff := cmp.Diff(want, c.Warnings()); diff != "" {
-		t.Error(diff)
+	const ours = "http://127.0.0.1:4318"
+	for endpoint, want := range map[string]string{
+		ours: "", "http://collector:4318/": "", "https://otlp.example/prefix": "",
+		"127.0.0.1:4318":                 "must be the address of a collector",
+		"grpc://127.0.0.1:4317":          "must be the address of a collector",
+		"https://user:pw@otlp.example":   "OTEL_EXPORTER_OTLP_HEADERS",
+		"https://otlp.example/?token=pw": "may not contain a query",
+	} {
+		c, err := Parse([]byte(strings.Replace(contract, ours, `"`+endpoint+`"`, 1)), world())
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", endpoint, err)
+		case want == "" && c.Telemetry.OTLP.Endpoint != strings.TrimRight(endpoint, "/"):
+			t.Errorf("%s was read as %s", endpoint, c.Telemetry.OTLP.Endpoint)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: %v, want %q", endpoint, err, want)
+		}
 	}
 }
 
@@ -158,7 +166,7 @@ func TestTheContractsExampleIsUnderstood(t *testing.T) {
 			Scopes: []string{"tokens", "connections", "links"}}},
 		Events: Events{[]Webhook{{Name: "app", URL: "https://app.acme.example/hooks", SigningSecret: Secrets{{Credential: "whsec"}},
 			Types: []string{"connection.*"}}}},
-		Telemetry:  Telemetry{Log: Log{"json", "info"}},
+		Telemetry:  Telemetry{Log: Log{"json", "info"}, OTLP: OTLP{"http://127.0.0.1:4318"}},
 		SandboxURL: "http://127.0.0.1:8422",
 	}
 	if diff := cmp.Diff(want, c, ignoreHidden()); diff != "" {

@@ -20,7 +20,6 @@ type decoder struct {
 	file     string
 	lines    map[string]int
 	problems Problems
-	warnings []string
 }
 
 // errorf records a mistake at a node.
@@ -31,7 +30,6 @@ func (d *decoder) errorf(path string, n *yaml.Node, format string, args ...any) 
 var (
 	secretType   = reflect.TypeFor[Secret]()
 	secretsType  = reflect.TypeFor[Secrets]()
-	unusedType   = reflect.TypeFor[unused]()
 	durationType = reflect.TypeFor[Duration]()
 )
 
@@ -46,11 +44,6 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 	}
 	d.lines[path] = n.Line
 	switch v.Type() {
-	case unusedType:
-		if len(n.Content) > 0 || n.Kind == yaml.ScalarNode {
-			d.warnings = append(d.warnings, fmt.Sprintf("%s (line %d): has no effect in this version; %s", path, n.Line, "scrape /metrics on the private listener"))
-		}
-		return
 	case secretType:
 		if n.Kind == yaml.ScalarNode {
 			d.errorf(path, n, "a secret may not be written into this file; put it into a file only this program can read "+

@@ -91,7 +91,7 @@ func Parse(data []byte, src Source) (*Config, error) {
 	c := &Config{file: src.File}
 	d := decoder{file: src.File, lines: map[string]int{}}
 	d.value("", root, reflect.ValueOf(c).Elem())
-	c.lines, c.warnings = d.lines, d.warnings
+	c.lines = d.lines
 	c.setDefaults()
 	c.SandboxURL = defaultSandboxURL
 	if v, ok := src.LookupEnv("EVERGRANT_SANDBOX_URL"); ok && v != "" {

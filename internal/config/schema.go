@@ -50,8 +50,6 @@ const durationPattern = `^(\d+d)?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))*$`
 // It mirrors [decoder.value].
 func schemaOf(path string, t reflect.Type, enums map[string][]string) map[string]any {
 	switch t {
-	case unusedType:
-		return map[string]any{}
 	case durationType:
 		return map[string]any{"type": "string", "minLength": 1, "pattern": durationPattern}
 	case secretType:

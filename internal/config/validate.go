@@ -52,6 +52,10 @@ func (c *Config) validate(dir string) Problems {
 	c.validateAPIKeys(&ps, dir)
 	c.validateDashboard(&ps, dir)
 	c.validateWebhooks(&ps, dir)
+	c.Telemetry.OTLP.Endpoint = strings.TrimRight(c.Telemetry.OTLP.Endpoint, "/")
+	if err := checkCollector(c.Telemetry.OTLP.Endpoint); err != nil {
+		c.add(&ps, "telemetry.otlp.endpoint", "%v", err)
+	}
 	c.oneOf(&ps, "telemetry.log.format", c.Telemetry.Log.Format, "json", "text")
 	c.oneOf(&ps, "telemetry.log.level", c.Telemetry.Log.Level, "debug", "info", "warn", "error")
 	if err := checkOrigin(c.SandboxURL); err != nil {

@@ -91,6 +91,10 @@ func New(ctx context.Context, o Options) (_ *Core, err error) {
 // assemble opens the store and builds the engine and the handlers on it.
 func (c *Core) assemble(ctx context.Context, o Options) error {
 	conf, log, now := o.Config, o.Logger, o.Now
+	traces, err := c.openTraces(ctx, o)
+	if err != nil {
+		return err
+	}
 	hub := event.NewHub(log)
 	st, follow, err := openStore(ctx, o, hub)
 	if err != nil {
@@ -115,6 +119,7 @@ func (c *Core) assemble(ctx context.Context, o Options) error {
 	c.undo.Add("renewals", c.stopRenewing)
 	metrics := telemetry.NewMetrics(o.Version)
 	metrics.Trends = telemetry.NewTrends(now)
+	metrics.Traces = traces
 	metrics.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "evergrant_spool_entries", Help: "Received token responses that are not committed yet.",
 	}, func() float64 { return float64(journal.Stats().Entries) }))
@@ -150,6 +155,30 @@ func (c *Core) assemble(ctx context.Context, o Options) error {
 		SignIn: people,
 	})
 }
+
+// openTraces begins to send traces, if a collector is configured.
+func (c *Core) openTraces(ctx context.Context, o Options) (*telemetry.Traces, error) {
+	collector := o.Config.Telemetry.OTLP.Endpoint
+	if collector == "" {
+		return nil, nil
+	}
+	t, err := telemetry.NewTraces(ctx, telemetry.TracesConfig{Endpoint: collector, Version: o.Version, Logger: o.Logger})
+	if err != nil {
+		return nil, err
+	}
+	c.undo.Add("traces", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, lastTraces)
+		defer cancel()
+		if err := t.Stop(ctx); err != nil {
+			o.Logger.WarnContext(ctx, "the last traces could not be sent", "error", err.Error())
+		}
+		return nil
+	})
+	return t, nil
+}
+
+// lastTraces bounds how long a collector that does not answer holds up the end.
+const lastTraces = 3 * time.Second
 
 // openMirror opens the second copy of the newest tokens, nil if path is "".
 func (c *Core) openMirror(ctx context.Context, path string, log *slog.Logger) (store.Mirror, error) {

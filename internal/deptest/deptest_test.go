@@ -244,6 +244,20 @@ func TestDatabaseDriversHaveOneHome(t *testing.T) {
 	}
 }
 
+func TestTracesHaveOneHome(t *testing.T) {
+	for path, p := range list(t) {
+		rel, ok := ours(path)
+		if !ok || rel == "internal/telemetry" {
+			continue
+		}
+		for _, imp := range p.Imports {
+			if under(imp, "go.opentelemetry.io") || under(imp, "google.golang.org/grpc") {
+				t.Errorf("%s imports %s: what is traced is decided in internal/telemetry, where no secret comes", rel, imp)
+			}
+		}
+	}
+}
+
 func TestOAuth2SendsNoRefresh(t *testing.T) {
 	for path, p := range list(t) {
 		rel, ok := ours(path)

@@ -17,6 +17,9 @@ type Metrics struct {
 	// Trends keeps how refreshes went, for people; nil: nobody does. Set it before
 	// anything is counted.
 	Trends *Trends
+	// Traces is told of refreshes, and of requests by who answers them; nil: nobody
+	// is. Set it before anything is counted.
+	Traces *Traces
 
 	refreshes  *prometheus.CounterVec
 	sends      *prometheus.CounterVec
@@ -78,6 +81,7 @@ func NewMetrics(version string) *Metrics {
 func (m *Metrics) Refreshed(app, outcome, reason string, took time.Duration) {
 	m.refreshes.WithLabelValues(app, outcome, reason).Inc()
 	m.duration.WithLabelValues(app).Observe(took.Seconds())
+	m.Traces.refresh(app, outcome, reason, took)
 	if m.Trends != nil {
 		why := ""
 		if outcome != "ok" {
