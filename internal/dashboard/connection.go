@@ -58,7 +58,7 @@ func (d *Dashboard) connection(v *visit) answer {
 		return failed(err)
 	}
 	t := detail{row: d.rowOf(c), Next: why.Next(c), Done: done[v.URL.Query().Get("done")]}
-	account := why.Read(ctx, d.c.API, c, time.UTC)
+	account := why.Read(ctx, d.c.API, c, time.UTC).At(d.c.Now())
 	t.Facts = account.Facts()
 	t.Story, t.Earlier = storyDays(account.Story())
 	if t.Coverage, err = d.c.API.Locations(ctx, v.ref()); err != nil {

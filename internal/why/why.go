@@ -81,6 +81,13 @@ func Read(ctx context.Context, r *client.Client, conn client.Connection, zone *t
 	return a
 }
 
+// At returns the account as it is told at now, for who knows the server's clock
+// better than [Read].
+func (a Account) At(now time.Time) Account {
+	a.now = now
+	return a
+}
+
 func times(events []client.Event) []time.Time {
 	out := make([]time.Time, len(events))
 	for i, e := range events {
