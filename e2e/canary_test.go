@@ -29,6 +29,7 @@ func TestNoSecretLeaves(t *testing.T) {
 	c := newCanary(t)
 	c.server.start()
 	c.connectAndUse("biz_1")
+	c.everyWayIn("biz_1")
 	c.failToConnect()
 	c.badRequests()
 	c.beQuoted()
@@ -42,6 +43,8 @@ func TestNoSecretLeaves(t *testing.T) {
 	c.happened("connection.connected", "grant.refreshed", "grant.refresh_failed", "grant.revoked", "link.failed",
 		"connection.needs_reauthorization", "connection.disconnected", "app.credentials_rejected")
 	c.readEverything()
+	c.lookAtPages()
+	c.lookInto("the webhook", c.hooked)
 	c.commandLine("biz_1@k-series")
 	c.scanFiles("while the server runs")
 	c.server.kill()
@@ -51,11 +54,13 @@ func TestNoSecretLeaves(t *testing.T) {
 	c.server.interrupt()
 	c.server.ended()
 	c.scanFiles("after the end")
+	c.lookInto("the traces", c.traces)
 	c.badConfigurations()
 	c.look("the log", c.server.logged())
 	for kind, least := range map[string]int{
 		"access_token": 14, "refresh_token": 14, "code": 13, "state": 13, "verifier": 12, "link token": 13,
-		"client secret": 1, "API key": 3, "master key": 2, "browser's cookie": 1,
+		"client secret": 1, "API key": 5, "master key": 2, "browser's cookie": 1,
+		"signing secret": 8, "login link": 2, "session": 1, "caller's body": 7,
 	} {
 		if n := c.seen.count(kind); n < least {
 			t.Errorf("only %d secrets of kind %q were looked for, want at least %d", n, kind, least)
@@ -70,6 +75,9 @@ type canary struct {
 	server  *server
 	sandbox string
 	tape    *tape
+	traces  *inbox   // a collector
+	hooked  *inbox   // a webhook's receiver
+	pages   *browser // who is in the dashboard
 }
 
 func newCanary(t *testing.T) *canary {
@@ -81,6 +89,7 @@ func newCanary(t *testing.T) *canary {
 	box.Start()
 	t.Cleanup(box.Close)
 
+	c.traces = c.inbox(http.StatusOK)
 	const clientSecret = "canary secret: +%/ 7Qk2ZsY"
 	c.server.secret("client-secret", clientSecret)
 	c.seen.add("client secret", clientSecret)
@@ -104,7 +113,7 @@ func newCanary(t *testing.T) *canary {
     client_secret: {file: secrets/client-secret}
     scopes: [financial-api, orders-api, offline_access]
     refresh: {min_interval: 1s}
-`+app(spiteful(t), "strict", ""), "telemetry: {log: {level: debug}}")
+`+app(spiteful(t), "strict", ""), "telemetry: {log: {level: debug}, otlp: {endpoint: "+c.traces.URL+"}}")
 	c.tape = &tape{c: c}
 	if c.server.Client, err = client.New(client.Config{URL: c.server.api, Key: c.server.key, HTTPClient: &http.Client{Transport: c.tape}}); err != nil {
 		t.Fatal(err)

@@ -37,10 +37,14 @@ func (t *tape) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	res.Body = io.NopCloser(bytes.NewReader(body))
-	but := []string{misplaced}
+	but, inHeader := []string{misplaced}, []string{}
 	switch ok := res.StatusCode < 300; {
 	case ok && (strings.HasSuffix(r.URL.Path, "/token") || strings.HasSuffix(r.URL.Path, "/token/reject")):
 		but = append(but, "access_token") // and nothing else, not even here
+	case ok && r.URL.Path == "/oauth/token":
+		but = append(but, "access_token")
+	case ok && strings.HasPrefix(r.URL.Path, "/v1/forward-auth/"):
+		inHeader = append(inHeader, "access_token")
 	case ok && r.Method == http.MethodPost && r.URL.Path == "/v1/links":
 		but = append(but, "link token")
 	case ok && r.Method == http.MethodPost && r.URL.Path == "/v1/keys":
@@ -48,7 +52,7 @@ func (t *tape) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	where := fmt.Sprintf("the answer to %s %s (%d)", r.Method, r.URL.Path, res.StatusCode)
 	t.c.look(where, body, but...)
-	t.c.look(where+", its header", fmt.Append(nil, res.Header))
+	t.c.look(where+", its header", fmt.Append(nil, res.Header), inHeader...)
 	return res, nil
 }
 
@@ -79,12 +83,7 @@ func (c *canary) call(method, target, key, body string, header ...string) {
 func (c *canary) badRequests() {
 	c.t.Helper()
 	key := c.server.key
-	fresh := func(kind string) string {
-		s := access.NewSecret().Reveal()
-		c.seen.add(kind, s)
-		return s
-	}
-	wrong, token, refresh, lost := fresh("API key"), fresh("access_token"), fresh("refresh_token"), fresh(misplaced)
+	wrong, token, refresh, lost := c.fresh("API key"), c.fresh("access_token"), c.fresh("refresh_token"), c.fresh(misplaced)
 	c.call("GET", "/v1/connections", wrong, "")
 	c.call("GET", "/v1/whoami", "", "", "Authorization", wrong)
 	c.call("GET", "/v1/whoami?api_key="+key, "", "")
@@ -176,8 +175,17 @@ func (c *canary) readEverything() {
 	for _, target := range []string{
 		"/v1/connections?limit=1000", "/v1/links?limit=1000", "/v1/events?limit=1000", "/v1/keys", "/v1/apps", "/v1/apps/k-series",
 		"/v1/meta", "/v1/whoami", "/v1/openapi.json", "/metrics", "/livez", "/readyz?verbose", "/",
+		"/v1/webhooks", "/v1/runway", "/docs", "/docs/style.css", "/.well-known/oauth-authorization-server",
 	} {
 		c.call("GET", target, c.server.key, "")
+	}
+	hooks, err := c.server.Webhooks(c.t.Context())
+	if err != nil || len(hooks) == 0 {
+		c.t.Fatalf("%d webhooks: %v", len(hooks), err)
+	}
+	for _, h := range hooks {
+		c.call("GET", "/v1/webhooks/"+h.ID, c.server.key, "")
+		c.call("GET", "/v1/webhooks/"+h.ID+"/deliveries", c.server.key, "")
 	}
 	for _, business := range []string{"biz_1", "adopted", "bad_json", "truncate", "revoke", "invalid_client"} {
 		for _, target := range []string{"", "/grants", "/locations", "/events?limit=1000"} {
