@@ -65,6 +65,9 @@ func (s *Service) donePage(v visit, grants []grant.Grant, c coverage.Coverage) a
 		p.Foot = append(p.Foot, o.say(t.HowToAdd))
 	}
 	if slices.Contains(v.conn.Flags, grant.ScopeMissing) {
+		if len(p.Lists) == 1 { // nothing else is said to be missing
+			p.Lead = []string{o.say(t.Limited)}
+		}
 		p.NoteTitle, p.Note = o.say(t.ScopeTitle), o.say(t.Scope)
 	}
 	return answer{status: http.StatusOK, page: p}

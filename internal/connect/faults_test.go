@@ -164,5 +164,8 @@ func TestAMissingPermissionIsSaidOnTheDonePage(t *testing.T) {
 	if final != l.URL+"/done" {
 		t.Fatalf("ended at %s", final)
 	}
-	wants(t, body, "Café Nord is connected", "A permission is missing.")
+	wants(t, body, "Café Nord is connected", "not yet with all the permissions it needs", "A permission is missing.")
+	if strings.Contains(body, "nothing more to do") {
+		t.Error("the page says that there is nothing more to do")
+	}
 }

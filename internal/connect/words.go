@@ -48,7 +48,7 @@ type words struct {
 		Connect, Renew, Reconnect, AddGrant                                     block
 	}
 	Done struct {
-		Heading, All, Some, Locations, LocationsOf, Close, HowToAdd, WhoCanAdd, ScopeTitle, Scope phrase
+		Heading, All, Some, Limited, Locations, LocationsOf, Close, HowToAdd, WhoCanAdd, ScopeTitle, Scope phrase
 	}
 	Already, Used, HelpAsked, Nowhere block
 	Failure                           phrase

@@ -144,17 +144,26 @@ func summary(total int, waiting map[grant.Actor]int) string {
 
 // appLine tells of an app, and of its incident if it has one.
 func (d *Dashboard) appLine(a client.App, counts []store.ConnectionCount) appLine {
-	l := appLine{Name: a.Name, Title: a.Title, Mark: "connected"}
+	l, degraded := appLine{Name: a.Name, Title: a.Title, Mark: "connected"}, 0
 	for _, c := range counts {
 		if c.App != a.Name {
 			continue
 		}
 		l.Total += c.Count
-		if c.State == grant.Connected {
+		switch c.State {
+		case grant.Connected:
 			l.Connected += c.Count
+		case grant.Degraded:
+			degraded += c.Count
 		}
 	}
 	if a.Reason == string(grant.OK) || a.Reason == "" {
+		switch {
+		case l.Total == 0:
+			l.Mark = string(grant.Pending)
+		case degraded > l.Connected:
+			l.Mark = string(grant.Degraded)
+		}
 		return l
 	}
 	e, _ := words.Of(a.Reason)

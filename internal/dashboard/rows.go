@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/evergrant/evergrant/client"
@@ -78,7 +79,7 @@ func (d *Dashboard) progress(l grant.Link) string {
 	text := "link " + words.LinkProgress(string(l.StateAt(now)))
 	if l.Problem != "" {
 		if e, ok := words.Of(string(l.Problem)); ok {
-			text += ": " + e.Means
+			text += ": " + strings.TrimSuffix(e.Means, ".")
 		}
 	}
 	return fmt.Sprintf("%s (made %s ago)", text, words.Span(now.Sub(l.CreatedAt)))
