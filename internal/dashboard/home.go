@@ -217,8 +217,10 @@ func (d *Dashboard) groups(ctx context.Context, apps []appLine, ill map[string]b
 		if g.Actor = actor; len(g.Rows)+len(g.Apps) == 0 {
 			continue
 		}
-		if err := d.linksInto(ctx, g.Rows); err != nil {
-			return nil, err
+		if actor == grant.Merchant {
+			if err := d.linksInto(ctx, g.Rows); err != nil {
+				return nil, err
+			}
 		}
 		all = append(all, *g)
 	}
