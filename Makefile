@@ -7,11 +7,12 @@
 dev:
 	go run ./cmd/evergrant dev
 
-# Every test, with the race detector, fuzzing and mutations of what the last commit
-# changed; last the tests on real processes, which need the machine for themselves
+# Every test, with the race detector, 10,000 simulated worlds, fuzzing and mutations
+# of the core; last the tests on real processes, which need the machine for themselves
 # and print their figures. The package that takes longest comes first.
 test: deps
 	go test -race -timeout 25m ./internal/manager $$(go list ./... | grep -v -e /e2e -e /internal/manager$$)
+	EVERGRANT_SEEDS=10000 go test -count 1 -timeout 30m -v -run SmallWorlds ./internal/simulation
 	scripts/fuzz 30s 12
 	scripts/mutate
 	go test -race -timeout 60m -v ./e2e

@@ -154,3 +154,35 @@ func TestAConnectionThatCannotBeWatchedCountsAsWrittenTo(t *testing.T) {
 	}
 	attach(ours, nil) // somebody else's
 }
+
+func TestTokensAreRecognisedByEveryLetterTheyMayHave(t *testing.T) {
+	for _, token := range []string{strings.Repeat("A", 32), strings.Repeat("Z", 32), strings.Repeat("AZaz09", 6)} {
+		if got := describe("token " + token + " is bad"); got != "token […] is bad" {
+			t.Errorf("%s: %q", token, got)
+		}
+	}
+}
+
+func TestATextOfTheLongestLengthIsNotCut(t *testing.T) {
+	if got := printable("café", 4); got != "café" {
+		t.Errorf("got %q", got)
+	}
+	if got := printable("cafés", 4); got != "caf…" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestWhatIsAnErrorCode(t *testing.T) {
+	longest := strings.Repeat("ab_c", maxCode/4)
+	for code, want := range map[string]string{
+		longest:                            longest,
+		longest + "d":                      "",
+		"a~b":                              "a~b",
+		"INSUFFICIENT_USER_AUTHENTICATION": "INSUFFICIENT_USER_AUTHENTICATION",
+		"Insufficient_User_Authentication": "", // as likely a token
+	} {
+		if got := cleanCode(code, false); got != want {
+			t.Errorf("%s: %q, want %q", code, got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -39,6 +40,8 @@ func TestRevokeReadsTheAnswer(t *testing.T) {
 		"200 is done":                       {200, "", nil},
 		"200 is done whatever it says":      {200, "<html>", nil},
 		"204 is done":                       {204, "", nil},
+		"299 is done":                       {299, "", nil},
+		"500 is to be tried again":          {500, "", &RevokeError{Status: 500, Temporary: true, RetryAfter: 9 * time.Second}},
 		"a type it does not revoke is fine": {400, `{"error":"unsupported_token_type"}`, nil},
 		"a token it does not know is fine":  {400, `{"error":"invalid_token"}`, nil},
 		"503 is to be tried again":          {503, "", &RevokeError{Status: 503, Temporary: true, RetryAfter: 9 * time.Second}},
@@ -75,8 +78,8 @@ func TestRevokeReadsTheAnswer(t *testing.T) {
 			if diff := cmp.Diff(tt.want, e); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if !strings.HasPrefix(e.Error(), "revoke: answered ") {
-				t.Errorf("error %q", e)
+			if want := strings.TrimSpace(fmt.Sprintf("revoke: answered %d %s", e.Status, e.Code)); e.Error() != want {
+				t.Errorf("error %q, want %q", e, want)
 			}
 		})
 	}
