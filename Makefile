@@ -1,7 +1,7 @@
 # The two commands to know: make dev (needs only Go) and make test (installs
 # what it lacks).
 
-.PHONY: dev test torture build lint bench bench-scale fuzz deps
+.PHONY: dev test torture screenshots build lint bench bench-scale fuzz deps
 
 # A server, the Lightspeed sandbox and demo businesses.
 dev:
@@ -35,6 +35,13 @@ build:
 
 lint:
 	@scripts/lint
+
+# The pictures in docs/images, from the demo in a real browser; then every page and
+# state that the tests meet, on a phone and on a desk, light and dark.
+screenshots: deps
+	go test -tags pictures -count 1 -run '^TestPicturesOfTheDocuments$$' ./e2e
+	EVERGRANT_PICTURES=$(CURDIR)/.build/screens go test -count 1 -timeout 20m -run 'AreForEverybody|InARealBrowser|^TestSupport|^TestPeopleLogIn' ./e2e
+	@echo "The pictures are in docs/images and .build/screens"
 
 # In benchstat's format; COUNT repetitions.
 COUNT ?= 5

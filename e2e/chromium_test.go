@@ -2,8 +2,6 @@ package e2e_test
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -24,16 +22,7 @@ func shown(t *testing.T, ctx context.Context, name string) string {
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	if !keepsPictures() {
-		return text
-	}
-	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	if err := os.WriteFile(filepath.Join(t.ArtifactDir(), name+".png"), picture, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	keepPicture(t, ctx, name)
 	return text
 }
 

@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"net/http"
 	"os"
 	"os/exec"
@@ -296,23 +295,30 @@ func (b *tab) source() string {
 	return ""
 }
 
-// keepsPictures reports whether pictures of pages are wanted: go test -artifacts.
-func keepsPictures() bool {
-	f := flag.Lookup("test.artifacts")
-	return f != nil && f.Value.String() == "true"
-}
+// keepsPictures reports whether pictures of pages are wanted: EVERGRANT_PICTURES
+// is the folder for them.
+func keepsPictures() bool { return os.Getenv("EVERGRANT_PICTURES") != "" }
 
 // picture keeps a picture of the whole page as it is now, if pictures are wanted.
 func (b *tab) picture(name string) {
 	b.t.Helper()
+	keepPicture(b.t, b.ctx, name)
+}
+
+func keepPicture(t *testing.T, ctx context.Context, name string) {
+	t.Helper()
 	if !keepsPictures() {
 		return
 	}
-	picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	folder := filepath.Join(os.Getenv("EVERGRANT_PICTURES"), filepath.FromSlash(t.Name()))
+	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 	if err == nil {
-		err = os.WriteFile(filepath.Join(b.t.ArtifactDir(), strings.ReplaceAll(name, "/", "-")+".png"), picture, 0o600)
+		err = os.MkdirAll(folder, 0o750)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600)
 	}
 	if err != nil {
-		b.t.Fatalf("a picture of %s: %v", name, err)
+		t.Fatalf("a picture of %s: %v", name, err)
 	}
 }
