@@ -280,8 +280,11 @@ func TestWhatHappensIsToldUntilTheBrowserOrTheServerEnds(t *testing.T) {
 	stop()
 	<-over
 
+	if a := k.get("/live"); a.Status != http.StatusBadRequest {
+		t.Errorf("one that a stopping server would wait for is %d", a.Status)
+	}
 	silent := newKit(t, func(c *dashboard.Config) { c.Grown = nil })
-	if a := silent.get("/live"); a.Status != http.StatusNoContent {
+	if a := silent.get("/live?wait=1"); a.Status != http.StatusNoContent {
 		t.Errorf("without news it is %d", a.Status)
 	}
 	if strings.Contains(silent.see("/"), "data-live") {

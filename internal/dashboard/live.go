@@ -24,6 +24,10 @@ func (d *Dashboard) follow() http.Handler {
 			http.Error(w, "Log in first.", http.StatusForbidden)
 			return
 		}
+		if !r.URL.Query().Has("wait") { // by which a server that stops knows whom to end
+			http.Error(w, "Ask for live?wait=1.", http.StatusBadRequest)
+			return
+		}
 		if d.c.Grown == nil {
 			w.WriteHeader(http.StatusNoContent) // the browser does not ask again
 			return
