@@ -152,7 +152,7 @@ type schema struct {
 	More       any `json:"additionalProperties"`
 }
 
-func readDocument(t *testing.T, k *apitest.Kit) openapi {
+func readDocument(t testing.TB, k *apitest.Kit) openapi {
 	t.Helper()
 	var doc struct {
 		Paths      map[string]map[string]documented
