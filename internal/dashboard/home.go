@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -92,9 +93,12 @@ func (d *Dashboard) home(v *visit) answer {
 			waiting[grant.Operator] += line.Connected
 		}
 	}
-	if h.Groups, err = d.groups(ctx, h.Apps, ill); err != nil {
+	declined := slices.ContainsFunc(counts, func(c store.ConnectionCount) bool { return c.Reason == grant.MerchantDeclined })
+	var missing int
+	if h.Groups, missing, err = d.groups(ctx, h.Apps, ill, declined); err != nil {
 		return failed(err)
 	}
+	waiting[grant.Merchant] += missing
 	h.Sentence = summary(total, waiting)
 	if h.Back, err = d.back(ctx); err != nil {
 		return failed(err)
@@ -175,8 +179,10 @@ func (d *Dashboard) appLine(a client.App, counts []store.ConnectionCount) appLin
 }
 
 // groups are those who wait, by whom they wait for. An app's incident is one
-// line, however many businesses wait for its end.
-func (d *Dashboard) groups(ctx context.Context, apps []appLine, ill map[string]bool) ([]group, error) {
+// line, however many businesses wait for its end. missing is how many of them work
+// but lack something that only their merchant can give; declined says that there
+// are some whose merchant declined.
+func (d *Dashboard) groups(ctx context.Context, apps []appLine, ill map[string]bool, declined bool) (all []group, missing int, err error) {
 	by := map[grant.Actor]*group{
 		grant.Merchant: {Title: "Merchants must act", Lead: "Only somebody who can log in at the provider for the business can mend these.",
 			MoreURL: "/connections?view=needs-login"},
@@ -184,17 +190,27 @@ func (d *Dashboard) groups(ctx context.Context, apps []appLine, ill map[string]b
 		grant.Provider: {Title: "The provider must act", Lead: "Nothing to do: we go on trying, and tokens are served as long as they last.", MoreURL: "/connections?view=degraded"},
 		grant.Nobody:   {Title: "Nothing to do", Lead: "These are being found out and end by themselves.", MoreURL: "/connections?view=degraded"},
 	}
-	for _, f := range []store.LatestFilter{{State: grant.NeedsReauthorization}, {State: grant.Degraded}, {Flagged: true}, {State: grant.Pending}} {
-		rows, more, err := d.c.Store.Latest(ctx, f, store.Page{Limit: 4 * mostHelped})
-		if err != nil {
-			return nil, err
+	look := []store.LatestFilter{{State: grant.NeedsReauthorization}, {State: grant.Degraded}, {Flagged: true}}
+	if declined {
+		look = append(look, store.LatestFilter{State: grant.Pending})
+	}
+	for _, f := range look {
+		limit := 4 * mostHelped
+		if f.State == grant.Pending {
+			limit = 1000 // most of them never began
 		}
-		_ = more
+		rows, _, err := d.c.Store.Latest(ctx, f, store.Page{Limit: limit})
+		if err != nil {
+			return nil, 0, err
+		}
 		for _, c := range rows {
 			status := c.Status
 			switch {
+			case f.Flagged && status.State != grant.Connected:
+				continue // it is here for its state, or ended
 			case f.Flagged:
 				status = grant.StatusOf(c.Flags[0], c.UpdatedAt)
+				missing++
 			case status.Reason == grant.NeverConnected, ill[c.App] && status.ActBy() != grant.Merchant:
 				continue // never began, or its app's line tells
 			}
@@ -211,7 +227,6 @@ func (d *Dashboard) groups(ctx context.Context, apps []appLine, ill map[string]b
 			by[grant.Operator].Apps = append(by[grant.Operator].Apps, a)
 		}
 	}
-	var all []group
 	for _, actor := range []grant.Actor{grant.Merchant, grant.Operator, grant.Provider, grant.Nobody} {
 		g := by[actor]
 		if g.Actor = actor; len(g.Rows)+len(g.Apps) == 0 {
@@ -219,12 +234,12 @@ func (d *Dashboard) groups(ctx context.Context, apps []appLine, ill map[string]b
 		}
 		if actor == grant.Merchant {
 			if err := d.linksInto(ctx, g.Rows); err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 		}
 		all = append(all, *g)
 	}
-	return all, nil
+	return all, missing, nil
 }
 
 // back are the businesses that came back, or came, within a day.
