@@ -155,4 +155,5 @@ type Brand struct {
 	Name         string
 	SupportEmail string
 	Colour       string // such as #0b5d3b
+	Logo         string // an SVG or PNG file of at most 6 KiB; "" for none
 }

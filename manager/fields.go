@@ -76,7 +76,7 @@ func (c Config) internal() *config.Config {
 		Apps:       make(map[string]*config.App, len(c.Apps)),
 		Refresh:    c.Refresh.internal(),
 		Links:      config.Links{TTL: config.Duration(c.LinkTTL), ReturnURLAllow: slices.Clone(c.ReturnURLAllow)},
-		Brand:      config.Brand{Name: c.Brand.Name, Support: config.Support{Email: c.Brand.SupportEmail}, Colour: c.Brand.Colour},
+		Brand:      config.Brand{Name: c.Brand.Name, Support: config.Support{Email: c.Brand.SupportEmail}, Colour: c.Brand.Colour, Logo: c.Brand.Logo},
 		SandboxURL: strings.TrimRight(c.SandboxURL, "/"),
 	}
 	for _, k := range c.MasterKeys {

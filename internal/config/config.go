@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/evergrant/evergrant/internal/access"
+	"github.com/evergrant/evergrant/internal/connect"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/proxy"
 	"github.com/evergrant/evergrant/internal/seal"
@@ -48,6 +49,7 @@ type Config struct {
 	apps    provider.Apps
 	keys    []access.Key
 	hooks   []webhook.Endpoint
+	logo    connect.Logo
 }
 
 // Server is where the program listens and what the world calls it.
@@ -157,6 +159,7 @@ type Brand struct {
 	Name    string  `yaml:"name,omitempty"`
 	Support Support `yaml:"support,omitempty"`
 	Colour  string  `yaml:"colour,omitempty"` // #rrggbb
+	Logo    string  `yaml:"logo,omitempty"`   // an SVG or PNG file; "" for none
 }
 
 // Support is whom a merchant may ask.

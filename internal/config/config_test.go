@@ -161,7 +161,7 @@ func TestTheContractsExampleIsUnderstood(t *testing.T) {
 		},
 		Refresh: Refresh{30 * Duration(time.Second), 30 * Duration(time.Second), "auto", 32, 8, 0},
 		Links:   Links{7 * day, []string{"https://app.acme.example/*"}},
-		Brand:   Brand{"Acme Loyalty", Support{"help@acme.example"}, "#0b5d3b"},
+		Brand:   Brand{Name: "Acme Loyalty", Support: Support{"help@acme.example"}, Colour: "#0b5d3b"},
 		APIKeys: []APIKey{{Name: "acme-app", Key: Secret{Env: "EVERGRANT_API_KEY"},
 			Scopes: []string{"tokens", "connections", "links"}}},
 		Events: Events{[]Webhook{{Name: "app", URL: "https://app.acme.example/hooks", SigningSecret: Secrets{{Credential: "whsec"}},
@@ -305,6 +305,8 @@ func TestMistakesNameTheirPlaceAndWhatToDo(t *testing.T) {
 		{"an API key for an unknown app", minimal + "api_keys: [{name: a, key: {env: EVERGRANT_API_KEY}, scopes: [tokens], apps: [b]}]\n", "is not one of the apps"},
 		{"one API key under two names", minimal + "api_keys:\n- {name: a, key: {env: EVERGRANT_API_KEY}, scopes: [tokens]}\n" +
 			"- {name: b, key: {env: EVERGRANT_API_KEY}, scopes: [links]}\n", "is the same key as that of a"},
+		{"a logo that is not there", minimal + "brand: {logo: logo.svg}\n", "brand.logo (line 4): cannot be read: file does not exist"},
+		{"a logo that is none", minimal + "brand: {logo: two}\n", "brand.logo (line 4): /etc/evergrant/two is neither a PNG nor an SVG"},
 		{"a colour by name", minimal + "brand: {colour: green}\n", "brand.colour (line 4): must be six hex digits"},
 		{"two databases", minimal + "storage: {sqlite: a.db, postgres: {env: OTHER_SECRET}}\n", "storage (line 4): names both sqlite and postgres"},
 		{"PostgreSQL from nowhere", minimal + "storage: {postgres: {env: DATABASE_URL}}\n", "storage.postgres (line 4): environment variable DATABASE_URL is not set"},

@@ -48,7 +48,7 @@ func (c *Config) validate(dir string) Problems {
 	}
 	c.validateRefresh(&ps, "refresh", c.Refresh)
 	c.validateLinks(&ps)
-	c.validateBrand(&ps)
+	c.validateBrand(&ps, dir)
 	c.validateAPIKeys(&ps, dir)
 	c.validateDashboard(&ps, dir)
 	c.validateWebhooks(&ps, dir)
@@ -187,9 +187,12 @@ func (c *Config) validateLinks(ps *Problems) {
 }
 
 // validateBrand checks what merchants will see.
-func (c *Config) validateBrand(ps *Problems) {
+func (c *Config) validateBrand(ps *Problems, dir string) {
 	if len(c.Brand.Name) > 100 {
 		c.add(ps, "brand.name", "has more than 100 bytes; shorten it")
+	}
+	if c.Brand.Logo != "" {
+		c.Brand.Logo = absolute(dir, c.Brand.Logo)
 	}
 	if e := c.Brand.Support.Email; e != "" {
 		if a, err := mail.ParseAddress(e); err != nil || a.Address != e {
@@ -262,6 +265,7 @@ func (c *Config) readSecrets(ps *Problems, src Source) {
 		}
 	}
 	c.readDashboard(ps, src)
+	c.readLogo(ps, src)
 	c.readWebhooks(ps, src)
 	values := map[secret.String]string{}
 	for i := range c.APIKeys {

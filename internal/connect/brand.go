@@ -3,6 +3,7 @@ package connect
 import (
 	"errors"
 	"fmt"
+	"html/template"
 	"math"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ type Brand struct {
 	SupportEmail string
 	SupportPhone string
 	Colour       string // of buttons, as #rrggbb; "" means a quiet blue
+	Logo         Logo   // above the name; none if it is zero
 }
 
 const defaultColour = "#1d4ed8"
@@ -41,6 +43,9 @@ func (b Brand) withDefaults(public string) Brand {
 	}
 	return b
 }
+
+// Picture returns the logo's address, "" for none.
+func (b Brand) Picture() template.URL { return b.Logo.url }
 
 // Phone returns the phone number as a tel: address wants it.
 func (b Brand) Phone() string {

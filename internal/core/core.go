@@ -134,7 +134,7 @@ func (c *Core) assemble(ctx context.Context, o Options) error {
 	links = connect.New(connect.Config{
 		Store: st, Ring: ring, Spool: journal, Sender: sender, Apps: conf.Providers(), Issuer: c.Manager.Issuer(),
 		PublicURL: conf.Server.PublicURL, LinkTTL: time.Duration(conf.Links.TTL), ReturnURLAllow: conf.Links.ReturnURLAllow,
-		Brand: connect.Brand{Name: conf.Brand.Name, SupportEmail: conf.Brand.Support.Email, Colour: conf.Brand.Colour},
+		Brand: connect.Brand{Name: conf.Brand.Name, SupportEmail: conf.Brand.Support.Email, Colour: conf.Brand.Colour, Logo: conf.Logo()},
 		Now:   now, Logger: log, LinkState: metrics.Link,
 		AppRejected: func(app string) { metrics.AppAccepted(app, false) },
 	})

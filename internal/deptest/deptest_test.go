@@ -96,7 +96,7 @@ func TestLayers(t *testing.T) {
 		"internal/refresh": {[]string{"internal/fault", "internal/grant", "internal/oauth", "internal/seal", "internal/spool", "internal/store",
 			"internal/telemetry", "provider"}, engine},
 		"internal/manager": {[]string{".", "internal/coverage", "internal/event", "internal/grant", "internal/issue", "internal/oauth", "internal/refresh",
-			"internal/seal", "internal/secret", "internal/spool", "internal/store", "internal/telemetry", "provider"}, engine},
+			"internal/seal", "internal/secret", "internal/spool", "internal/store", "internal/telemetry", "internal/words", "provider"}, engine},
 		"internal/connect": {[]string{".", "internal/coverage", "internal/fault", "internal/grant", "internal/issue", "internal/oauth", "internal/seal", "internal/secret",
 			"internal/spool", "internal/store", "provider"}, "merchants' pages must be mountable in another program"},
 		"internal/proxy": {[]string{"internal/manager", "internal/oauth", "internal/secret", "provider"},

@@ -9,6 +9,7 @@ import (
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/store"
+	"github.com/evergrant/evergrant/internal/words"
 )
 
 // The problem codes.
@@ -39,14 +40,22 @@ func unusable(op string, ref string, s grant.Status) error {
 		ActBy: evergrant.Actor(s.ActBy()), Err: evergrant.ErrReauthorize}
 	switch s.State {
 	case grant.Pending:
-		e.Code, e.Message = codeNeverConnected, "the business has not connected yet; send it a link"
+		e.Code = codeNeverConnected
 	case grant.Disconnected:
 		e.ActBy = evergrant.ActMerchant
-		e.Message = "the business is disconnected; a new link connects it again"
-	default:
-		e.Message = "the business must authorize again; send it a link"
 	}
+	e.Message = sentence(s.Reason) + " Send it a link."
 	return e
+}
+
+// sentence says how a business is for a reason, in the words that are used for it
+// everywhere; "" if there are none.
+func sentence(r grant.Reason) string {
+	e, ok := words.Of(string(r))
+	if !ok || e.Is == "" {
+		return ""
+	}
+	return "The business " + e.Is
 }
 
 // temporary is the error for what time may cure.
@@ -54,6 +63,9 @@ func temporary(op, ref string, reason grant.Reason, retryAfter time.Duration, ms
 	actor := evergrant.ActProvider
 	if reason != "" {
 		actor = evergrant.Actor(reason.ActBy())
+	}
+	if is := sentence(reason); is != "" && reason != grant.OK {
+		msg += ". " + is
 	}
 	return &evergrant.Error{Op: op, Ref: evergrant.Ref(ref), Code: codeUnavailable, Reason: string(reason), ActBy: actor,
 		RetryAfter: max(retryAfter, time.Second), Message: msg, Err: evergrant.ErrTemporary}
