@@ -264,7 +264,12 @@ func (n *session) goodbye(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	_, err = n.conn.Exec(ctx, `DELETE FROM owners WHERE id = $1`, n.owner)
+	if _, err = n.conn.Exec(ctx, `DELETE FROM owners WHERE id = $1`, n.owner); err != nil {
+		return err
+	}
+	// The end of a session is noticed by its server a moment later than here; its
+	// locks are to be free now.
+	_, err = n.conn.Exec(ctx, `SELECT pg_advisory_unlock_all()`)
 	return err
 }
 
