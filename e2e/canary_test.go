@@ -113,7 +113,7 @@ func newCanary(t *testing.T) *canary {
     client_secret: {file: secrets/client-secret}
     scopes: [financial-api, orders-api, offline_access]
     refresh: {min_interval: 1s}
-`+app(spiteful(t), "strict", ""), "telemetry: {log: {level: debug}, otlp: {endpoint: "+c.traces.URL+"}}")
+`+app(spiteful(t), "strict", ""), "telemetry: {log: {level: debug}, otlp: {endpoint: "+c.traces.URL+"}, audit: "+filepath.Join(c.server.data, "audit.log")+"}")
 	c.tape = &tape{c: c}
 	if c.server.Client, err = client.New(client.Config{URL: c.server.api, Key: c.server.key, HTTPClient: &http.Client{Transport: c.tape}}); err != nil {
 		t.Fatal(err)

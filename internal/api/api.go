@@ -41,6 +41,9 @@ type Config struct {
 	Keys    *Keyring
 	Metrics *telemetry.Metrics
 	Logger  *slog.Logger
+	// Audit gets a line for every call that is given a token or changes something;
+	// nil: there are none.
+	Audit   *slog.Logger
 	Now     func() time.Time // nil: time.Now
 	Version string
 	// TrustAll serves every request with the rights of an admin key and asks for

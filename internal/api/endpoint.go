@@ -69,6 +69,7 @@ func (s *server) finish(c *call) {
 			p.write(&c.rec, c.id)
 		}
 	}
+	s.audit(c)
 	ctx, traces := c.r.Context(), s.c.Metrics.Traces
 	debug := s.log.Enabled(ctx, slog.LevelDebug)
 	if traces == nil && !debug {

@@ -191,8 +191,9 @@ type Webhook struct {
 
 // Telemetry is what the program tells about itself.
 type Telemetry struct {
-	Log  Log  `yaml:"log"`
-	OTLP OTLP `yaml:"otlp,omitempty"`
+	Log   Log    `yaml:"log"`
+	OTLP  OTLP   `yaml:"otlp,omitempty"`
+	Audit string `yaml:"audit,omitempty"` // a file that a line for each use is added to; "" for none
 }
 
 // OTLP says where traces are sent.

@@ -56,6 +56,9 @@ func (c *Config) validate(dir string) Problems {
 	if err := checkCollector(c.Telemetry.OTLP.Endpoint); err != nil {
 		c.add(&ps, "telemetry.otlp.endpoint", "%v", err)
 	}
+	if c.Telemetry.Audit != "" {
+		c.Telemetry.Audit = absolute(dir, c.Telemetry.Audit)
+	}
 	c.oneOf(&ps, "telemetry.log.format", c.Telemetry.Log.Format, "json", "text")
 	c.oneOf(&ps, "telemetry.log.level", c.Telemetry.Log.Level, "debug", "info", "warn", "error")
 	if err := checkOrigin(c.SandboxURL); err != nil {

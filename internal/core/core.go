@@ -148,9 +148,13 @@ func (c *Core) assemble(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	audit, err := c.openAudit(conf.Telemetry.Audit, log)
+	if err != nil {
+		return err
+	}
 	return c.handlers(o, hub, links, api.Config{
 		Manager: c.Manager, Links: links, Store: st, Webhooks: c.webhooks, FileKeys: conf.Keys(), Keys: api.NewKeyring(st, conf.Keys(), now),
-		Metrics: metrics, Logger: log, Now: now, Version: o.Version, PublicURL: conf.Server.PublicURL,
+		Metrics: metrics, Logger: log, Audit: audit, Now: now, Version: o.Version, PublicURL: conf.Server.PublicURL,
 		Proxy:  proxy.New(proxy.Config{Sender: sender, Apps: conf.Providers(), Rules: conf.ProxyRules()}),
 		SignIn: people,
 	})

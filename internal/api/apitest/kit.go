@@ -41,6 +41,7 @@ import (
 type Options struct {
 	Wrap   func(store.Store) store.Store // stands between everything and the store
 	Logger *slog.Logger                  // nil: none
+	Audit  *slog.Logger                  // nil: none
 	API    string                        // where the apps' API is; "": https://api.example
 	Rules  map[string]proxy.Rules        // of the proxy, by app
 }
@@ -109,7 +110,7 @@ func New(t testing.TB, o Options) *Kit {
 	admin := access.Key{ID: "key_admin", Name: "admin", Hash: access.Hash(AdminKey), Scopes: []access.Scope{access.Admin}}
 	k.Config = api.Config{Manager: k.Manager, Links: links, Store: k.Store, Webhooks: k.webhooks(hub, ring, sender, metrics),
 		Keys:    api.NewKeyring(k.Store, []access.Key{admin}, k.Now),
-		Metrics: metrics, Logger: log, Now: k.Now, Version: "test", PublicURL: "https://connect.example", SignIn: people,
+		Metrics: metrics, Logger: log, Audit: o.Audit, Now: k.Now, Version: "test", PublicURL: "https://connect.example", SignIn: people,
 		Proxy: proxy.New(proxy.Config{Sender: sender, Apps: apps, Rules: o.Rules})}
 	k.Handler, err = api.New(k.Config)
 	must(t, err)
