@@ -119,7 +119,7 @@ func (s *server) start() {
 		select {
 		case err := <-s.exited:
 			s.process = nil
-			s.t.Fatalf("the server ended by itself: %v", err)
+			s.t.Fatalf("the server ended by itself: %v\n%s", err, tail(s.logged()))
 		default:
 		}
 		return s.answers("/readyz")
