@@ -80,8 +80,8 @@ func (k *keeper) put(w want, turn int64, token *evergrant.Token, until time.Time
 }
 
 // drop drops what is kept of a connection, and every token with a fingerprint,
-// under whatever ref it was asked for; "" is no fingerprint. What is being asked
-// for now will not be kept.
+// under whatever ref it was asked for; "" is no fingerprint. The answer to a call
+// that is under way will not be kept.
 func (k *keeper) drop(ref evergrant.Ref, fingerprint string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
