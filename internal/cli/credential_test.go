@@ -6,12 +6,15 @@ import (
 )
 
 // FuzzReadGit holds the reader of git's lines to what it says: values are the
-// text after the first = of a line before the first empty one.
+// text after the first = of a line before the first empty one; a line ends in
+// \n, \r\n, or with the text.
 func FuzzReadGit(f *testing.F) {
 	f.Add("protocol=https\nhost=git.example:443\nusername=a=b\n\npassword=x")
 	f.Add("capability[]=authtype\ncredential=t\n")
 	f.Add("=\n")
 	f.Add("no value\n")
+	f.Add("host=git.example\r\n\r\nhost=other\r")
+	f.Add("host=0\r")
 	f.Fuzz(func(t *testing.T, text string) {
 		a, err := readGit(strings.NewReader(text))
 		if err != nil {
@@ -20,7 +23,8 @@ func FuzzReadGit(f *testing.F) {
 			}
 			return
 		}
-		head, _, _ := strings.Cut("\n"+strings.ReplaceAll(text, "\r\n", "\n"), "\n\n")
+		text = strings.TrimSuffix(strings.ReplaceAll(text, "\r\n", "\n"), "\r")
+		head, _, _ := strings.Cut("\n"+text, "\n\n")
 		for name, v := range map[string]string{"protocol": a.protocol, "host": a.host, "username": a.username} {
 			if v != "" && !strings.Contains(head+"\n", "\n"+name+"="+v+"\n") {
 				t.Fatalf("%s is %q, which is no line of the head of %q", name, v, text)
