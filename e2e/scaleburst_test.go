@@ -31,6 +31,9 @@ type burst struct {
 	took    time.Duration
 	arrived int // token requests within one second, at most
 	by      []int
+
+	// Of processors, for all grants.
+	servers, database, provider time.Duration
 }
 
 // TestScaleBurst measures how fast grants that are due together are renewed. BURST
@@ -46,6 +49,7 @@ func TestScaleBurst(t *testing.T) {
 	for _, store := range strings.Fields(os.Getenv("STORES")) {
 		bursts = append(bursts,
 			&burst{store: store, grants: n, replicas: 1},
+			&burst{store: store, grants: n, replicas: 1, inFlight: 128},
 			&burst{store: store, grants: n, replicas: 1, latency: 200 * time.Millisecond},
 			&burst{store: store, grants: n, replicas: 1, latency: 200 * time.Millisecond, inFlight: 512})
 		if store == "postgres" {
@@ -84,11 +88,13 @@ func (b *burst) run(t *testing.T) {
 	}
 	b.fill(t, j, fleet[0])
 	began := time.Now()
+	b.count(t, fleet, -1)
 	if _, err := fleet[0].ResumeApp(t.Context(), "app"); err != nil {
 		t.Fatal(err)
 	}
 	every(t, glance, 20*time.Minute, "every grant is renewed", func() bool { return j.Rotations() >= b.grants })
 	b.took = time.Since(began)
+	b.count(t, fleet, 1)
 	if r := j.Report(); r.Overlaps != 0 || r.Unknown != 0 || r.Sends != r.Rotations || len(r.Dead) != 0 {
 		t.Errorf("the provider saw %+v", r)
 	}
@@ -98,6 +104,20 @@ func (b *burst) run(t *testing.T) {
 	}
 	b.arrived = mostWithin(arrived, time.Second)
 	b.by = senders(j.Sends(), b.replicas)
+}
+
+// count adds or takes away what the processors have done so far: for the servers,
+// for PostgreSQL, and for the provider, which is this process.
+func (b *burst) count(t *testing.T, fleet []*server, times time.Duration) {
+	var servers time.Duration // which are its children
+	for _, s := range fleet {
+		servers += processorTime(t, s.process.Process.Pid)
+	}
+	b.servers += times * servers
+	if b.store == "postgres" {
+		b.database += times * processorTime(t, cluster.Pid())
+	}
+	b.provider += times * (processorTime(t, os.Getpid()) - servers)
 }
 
 func (b *burst) start(t *testing.T, apps string) []*server {
@@ -135,14 +155,18 @@ func (b *burst) fill(t *testing.T, j *judge, s *server) {
 	}
 }
 
+// each is processor time for one refresh, in microseconds.
+func (b *burst) each(d time.Duration) int64 { return d.Microseconds() / int64(b.grants) }
+
 func burstTable(bursts []*burst) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 1, ' ', 0)
-	fmt.Fprintln(w, "| store\t| replicas\t| grants\t| provider answers after\t| at once\t| limit/s\t| refreshes/s\t| most in a second\t| by replica\t|")
-	fmt.Fprintln(w, "| ---\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---\t|")
+	fmt.Fprintln(w, "| store\t| replicas\t| grants\t| provider answers after\t| at once\t| limit/s\t| refreshes/s\t| most in a second\t| by replica\t| server µs\t| database µs\t| provider µs\t|")
+	fmt.Fprintln(w, "| ---\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t| ---\t| ---:\t| ---:\t| ---:\t|")
 	for _, b := range bursts {
-		fmt.Fprintf(w, "| %s\t| %d\t| %d\t| %v\t| %d\t| %d\t| %.0f\t| %d\t| %v\t|\n", b.store, b.replicas, b.grants, b.latency,
-			cmp.Or(b.inFlight, 32), b.rate, float64(b.grants)/b.took.Seconds(), b.arrived, b.by)
+		fmt.Fprintf(w, "| %s\t| %d\t| %d\t| %v\t| %d\t| %d\t| %.0f\t| %d\t| %v\t| %d\t| %d\t| %d\t|\n", b.store, b.replicas, b.grants, b.latency,
+			cmp.Or(b.inFlight, 32), b.rate, float64(b.grants)/b.took.Seconds(), b.arrived, b.by,
+			b.each(b.servers), b.each(b.database), b.each(b.provider))
 	}
 	_ = w.Flush()
 	return text.String()

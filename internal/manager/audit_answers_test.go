@@ -117,3 +117,41 @@ func TestAScopeThatNarrowsIsToldOfAndShown(t *testing.T) {
 		}
 	})
 }
+
+func TestAScopeInAnotherOrderHasNotChanged(t *testing.T) {
+	o := kitOptions{oracle: oracle.Options{Rotation: oracle.Grace, Window: time.Hour}, app: func(a *provider.AppOptions) {
+		a.Scopes, a.RequiredScopes = []string{"read", "write"}, []string{"write"}
+	}}
+	bubble(t, o, func(t *testing.T, k *kit) {
+		var scope string
+		k.oracle.SetFault(func(oracle.Send) oracle.Fault {
+			return oracle.Fault{Edit: func(answer map[string]any) { answer["scope"] = scope }}
+		})
+		ref := k.adopt("cafe") // without a word about its scope
+		for _, scope = range []string{"read write", "write read"} {
+			k.sleep(2 * time.Hour)
+			if got := k.token(ref).Token.Scope; got != scope {
+				t.Fatalf("its scope is %q, not %q", got, scope)
+			}
+		}
+		if n := k.count(grant.ConnectionScopeChanged); n != 0 {
+			t.Errorf("%d events tell of a change", n)
+		}
+	})
+}
+
+func TestAScopeThatNobodyKnewHasNotChanged(t *testing.T) {
+	bubble(t, kitOptions{oracle: oracle.Options{Rotation: oracle.Grace, Window: time.Hour}}, func(t *testing.T, k *kit) {
+		k.oracle.SetFault(func(oracle.Send) oracle.Fault {
+			return oracle.Fault{Edit: func(answer map[string]any) { answer["scope"] = "read" }}
+		})
+		ref := k.adopt("cafe") // without a word about its scope
+		k.sleep(2 * time.Hour)
+		if got := k.token(ref).Token.Scope; got != "read" {
+			t.Errorf("its scope is %q", got)
+		}
+		if n := k.count(grant.ConnectionScopeChanged); n != 0 {
+			t.Errorf("%d events tell of a change", n)
+		}
+	})
+}

@@ -261,9 +261,7 @@ func (a *attempt) granted(ans oauth.Answer) (Result, error) {
 	a.learn(oauth.Result{Outcome: grant.Granted})
 	a.observe(tok, grant.Verdict{Action: grant.Commit})
 	e.c.Metrics.Refreshed(g.App, "ok", string(grant.OK), e.c.Now().Sub(a.began))
-	if r.Scope != g.Scope {
-		e.scopeChanged(a.l.app, g, r.Scope)
-	}
+	e.tellScope(a.l.app, g, r.Scope)
 	return Result{Grant: next, Credential: cred, Degraded: degraded}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/fault"
@@ -205,9 +206,13 @@ func (a *attempt) revokeIfDisconnected(tok oauth.Token) {
 	}
 }
 
-// scopeChanged records that a refresh brought another scope.
-func (e *Engine) scopeChanged(app *provider.App, g grant.Grant, scope string) {
+// tellScope records that a refresh brought another scope than the grant had, or,
+// where nobody knew which it had, one that lacks what the app requires.
+func (e *Engine) tellScope(app *provider.App, g grant.Grant, scope string) {
 	missing := app.MissingScopes(scope)
+	if sameScope(g.Scope, scope) || g.Scope == "" && len(missing) == 0 {
+		return
+	}
 	ev := grant.Event{Type: grant.ConnectionScopeChanged, Connection: g.ConnectionID, Grant: g.ID, App: g.App,
 		Data: map[string]any{"scope": scope, "was": g.Scope, "missing": missing}}
 	if len(missing) > 0 {
@@ -220,4 +225,16 @@ func (e *Engine) scopeChanged(app *provider.App, g grant.Grant, scope string) {
 	if err != nil {
 		e.c.Logger.Error("a changed scope could not be recorded", "connection", g.ConnectionID, "err", err)
 	}
+}
+
+// sameScope compares lists of scopes, whose order means nothing (RFC 6749 section
+// 3.3).
+func sameScope(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, y := strings.Fields(a), strings.Fields(b)
+	slices.Sort(x)
+	slices.Sort(y)
+	return slices.Equal(x, y)
 }
