@@ -12,11 +12,10 @@ import (
 
 // Bounds of one connection.
 const (
-	connectTimeout    = 10 * time.Second
-	idleTimeout       = 30 * time.Second
-	maxHeaderBytes    = 64 << 10
-	maxIdlePerHost    = 32
-	maxIdleEverywhere = 256
+	connectTimeout = 10 * time.Second
+	idleTimeout    = 30 * time.Second
+	maxHeaderBytes = 64 << 10
+	maxIdle        = 1000 // as many as an app may have under way, so that a burst need not connect for each
 )
 
 // newTransports returns a transport that keeps connections and one that makes a
@@ -41,8 +40,8 @@ func newTransports(c SenderConfig) (pooled, fresh *http.Transport) {
 		Protocols:              &protocols,
 		DisableCompression:     true, // net/http undoes gzip without a bound
 		IdleConnTimeout:        idleTimeout,
-		MaxIdleConns:           maxIdleEverywhere,
-		MaxIdleConnsPerHost:    maxIdlePerHost,
+		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    maxIdle,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 	}
 	fresh = pooled.Clone()
