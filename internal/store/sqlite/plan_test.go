@@ -47,7 +47,7 @@ func TestHotQueriesAreAnsweredFromAnIndex(t *testing.T) {
 		"next reading":          {nextReadingQuery, "SEARCH readings USING COVERING INDEX readings_due (app=? AND due_at<?)"},
 		"readings":              {readingsQuery, "SEARCH r USING COVERING INDEX readings_due (app=? AND due_at<?)"},
 		"deadlines":             {deadlinesQuery + ` ORDER BY g.deadline_at, g.n LIMIT ?`, "SEARCH g USING INDEX grants_deadline (app=? AND deadline_at>? AND deadline_at<?)"},
-		"deadlines counted":     {countDeadlinesQuery, "SEARCH g USING INDEX grants_deadline (app=? AND deadline_at>? AND deadline_at<?)"},
+		"deadlines counted":     {countDeadlinesQuery, "SEARCH g USING COVERING INDEX grants_deadline (app=? AND deadline_at>? AND deadline_at<?)"},
 		"of a state":            {`SELECT ` + connectionColumns + ` FROM connections c` + string(ofState.sql) + ` ORDER BY c.id LIMIT ?`, "SCAN c USING INDEX sqlite_autoindex_connections_1"},
 		"count":                 {countQuery, "SCAN connections USING COVERING INDEX connections_status"},
 		"a connection's events": {`SELECT n FROM events WHERE (n > ?) AND (n IN (` + eventsOfConnection + `)) ORDER BY n LIMIT ?`, "SEARCH events USING INTEGER PRIMARY KEY (rowid=?)"},

@@ -240,7 +240,7 @@ func TestOpenSaysWhatIsWrongInOneLine(t *testing.T) {
 		"not a database":        {file("text", strings.Repeat("not a database ", 1000)), "restore it from a backup"},
 		"somebody else's":       {database("other.db", `CREATE TABLE t (x)`), "belongs to another program"},
 		"marked by another":     {database("marked.db", `PRAGMA application_id = 7`), "belongs to another program"},
-		"from a later version":  {newer, "its schema version is 9000 and this program knows 10"},
+		"from a later version":  {newer, "its schema version is 9000 and this program knows 11"},
 		"damaged in the middle": {damaged(t, filepath.Join(dir, "damaged.db")), "restore it from a backup"},
 	} {
 		t.Run(name, func(t *testing.T) {
