@@ -60,7 +60,7 @@ func TestScaleBurst(t *testing.T) {
 		}
 	}
 	for _, b := range bursts {
-		t.Run(fmt.Sprintf("%s-%d-%v-%d", b.store, b.replicas, b.latency, b.inFlight), b.run)
+		t.Run(fmt.Sprintf("%s-%d-%v-%d-%d", b.store, b.replicas, b.latency, b.inFlight, b.rate), b.run)
 	}
 	fmt.Printf("\ncommit %s\n\n%s", headOf(t), burstTable(bursts))
 }

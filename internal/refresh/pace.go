@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// burst is how much of a second's rate may go out at once.
-	burst = 0.05
+	// burst is how much of a second's rate may go out at once. The way to the provider
+	// adds its own unevenness; together they stay below a twentieth.
+	burst = 0.02
 	// slowest is the least rate that a provider's 429 slows an app down to, a
 	// request in ten seconds.
 	slowest = 0.1
