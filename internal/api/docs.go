@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/evergrant/evergrant/internal/browser"
 )
 
 const (
@@ -165,10 +167,8 @@ func schemaName(s *huma.Schema) string {
 func (s *server) serveDocs(handle func(method, path string, h http.Handler), page []byte) {
 	guarded := func(h http.HandlerFunc) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			header := w.Header()
-			header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'")
-			header.Set("Referrer-Policy", "no-referrer")
-			header.Set("X-Content-Type-Options", "nosniff")
+			browser.Guard(w.Header(), browser.Page{})
+			w.Header().Set("Cache-Control", "no-cache") // it may be kept, for it has an ETag
 			h(w, r)
 		})
 	}

@@ -1,14 +1,14 @@
 package connect
 
 import (
-	"bytes"
 	"cmp"
-	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/evergrant/evergrant/internal/browser"
 	"github.com/evergrant/evergrant/internal/grant"
 )
 
@@ -84,7 +84,7 @@ func (s *Service) serve(h func(*http.Request) answer) http.Handler {
 		if a.allow != "" {
 			head.Set("Allow", a.allow)
 		}
-		s.protect(head, a.formAction)
+		s.guard(head, a.formAction)
 		lang := cmp.Or(s.chosen(r), a.lang)
 		if a.location != "" {
 			head.Set("Location", s.inLanguage(a.location, lang))
@@ -94,36 +94,17 @@ func (s *Service) serve(h func(*http.Request) answer) http.Handler {
 		p := s.dress(a.page, a.here, lang)
 		head.Set("Content-Language", p.Lang)
 		head.Set("Vary", "Accept-Language")
-		var body bytes.Buffer
-		if err := s.pages.Execute(&body, p); err != nil {
+		err := browser.Write(w, r, a.status, func(to io.Writer) error { return s.pages.Execute(to, p) })
+		if err != nil {
 			s.c.Logger.ErrorContext(r.Context(), "page could not be rendered", "err", err)
 			http.Error(w, string(p.words.Failure), http.StatusInternalServerError)
-			return
-		}
-		head.Set("Content-Type", "text/html; charset=utf-8")
-		head.Set("Content-Length", strconv.Itoa(body.Len()))
-		w.WriteHeader(a.status)
-		if r.Method != http.MethodHead {
-			_, _ = w.Write(body.Bytes()) // the browser is gone; there is nobody to tell
 		}
 	})
 }
 
-// protect sets the headers every answer has. The address of a page has the
-// link's token in it and must not travel.
-func (s *Service) protect(h http.Header, formAction string) {
-	h.Set("Content-Security-Policy", fmt.Sprintf(
-		"default-src 'none'; style-src 'self'; img-src 'self' data:; form-action %s; base-uri 'none'; frame-ancestors 'none'",
-		strings.TrimSpace("'self' "+formAction)))
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("X-Robots-Tag", "noindex, nofollow")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cache-Control", "no-store")
-	if s.secure {
-		h.Set("Strict-Transport-Security", "max-age=31536000")
-	}
+// guard sets the headers every answer has.
+func (s *Service) guard(h http.Header, formAction string) {
+	browser.Guard(h, browser.Page{Forms: true, To: formAction, Secure: s.secure})
 }
 
 // robot reports whether nobody has asked to see the page yet: a HEAD request or

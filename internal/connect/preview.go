@@ -1,13 +1,13 @@
 package connect
 
 import (
-	"bytes"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/evergrant/evergrant/internal/browser"
 	"github.com/evergrant/evergrant/internal/coverage"
 	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/secret"
@@ -80,21 +80,13 @@ func (s *Service) ServePreview(w http.ResponseWriter, r *http.Request, name, sty
 	}
 	p = s.dress(p, "", "")
 	p.Style = style + strings.TrimPrefix(s.style.href, stylePath)
-	var body bytes.Buffer
 	head := w.Header()
-	s.protect(head, "")
-	// Forms lead nowhere: nothing may come of looking.
-	head.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'")
-	if err := s.pages.Execute(&body, p); err != nil {
+	browser.Guard(head, browser.Page{Secure: s.secure}) // whose forms lead nowhere: nothing may come of looking
+	head.Set("Content-Language", p.Lang)
+	err := browser.Write(w, r, http.StatusOK, func(to io.Writer) error { return s.pages.Execute(to, p) })
+	if err != nil {
 		s.c.Logger.ErrorContext(r.Context(), "page could not be rendered", "err", err)
 		http.Error(w, string(p.words.Failure), http.StatusInternalServerError)
-		return
-	}
-	head.Set("Content-Language", p.Lang)
-	head.Set("Content-Type", "text/html; charset=utf-8")
-	head.Set("Content-Length", strconv.Itoa(body.Len()))
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(body.Bytes())
 	}
 }
 

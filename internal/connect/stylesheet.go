@@ -34,7 +34,7 @@ func newStylesheet(colour string) stylesheet {
 }
 
 func (s *Service) serveStyle(w http.ResponseWriter, r *http.Request) {
-	s.protect(w.Header(), "")
+	s.guard(w.Header(), "")
 	w.Header().Set("Content-Type", "text/css; charset=utf-8")
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.style.css))

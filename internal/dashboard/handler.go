@@ -1,16 +1,17 @@
 package dashboard
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/evergrant/evergrant"
 	"github.com/evergrant/evergrant/internal/access"
+	"github.com/evergrant/evergrant/internal/browser"
 	"github.com/evergrant/evergrant/internal/store"
 )
 
@@ -75,7 +76,7 @@ func (d *Dashboard) post(path string, least access.Role, h func(*visit) answer) 
 // header.
 func (d *Dashboard) page(least access.Role, h func(*visit) answer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		protect(w.Header())
+		guard(w.Header())
 		who, ok := d.c.Who(r)
 		if !ok {
 			d.turnAway(w, r)
@@ -126,34 +127,15 @@ func (d *Dashboard) write(w http.ResponseWriter, v *visit, a answer) {
 		w.WriteHeader(http.StatusSeeOther)
 		return
 	}
-	var body bytes.Buffer
-	if err := d.views.render(&body, a.view, d.frame(v, a)); err != nil {
+	err := browser.Write(w, v.Request, cmp.Or(a.status, http.StatusOK), func(to io.Writer) error { return d.views.render(to, a.view, d.frame(v, a)) })
+	if err != nil {
 		d.c.Logger.ErrorContext(v.Context(), "dashboard: a page could not be rendered", "view", a.view, "error", err)
 		http.Error(w, "Something went wrong here. The log says what.", http.StatusInternalServerError)
-		return
-	}
-	head := w.Header()
-	head.Set("Content-Type", "text/html; charset=utf-8")
-	head.Set("Content-Length", strconv.Itoa(body.Len()))
-	if a.status != 0 {
-		w.WriteHeader(a.status)
-	}
-	if v.Method != http.MethodHead {
-		_, _ = w.Write(body.Bytes()) // the browser is gone; there is nobody to tell
 	}
 }
 
-// protect sets the headers every answer has. There is no script and no style but
-// what is served here, and nobody may frame a page.
-func protect(h http.Header) {
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "+
-		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cache-Control", "no-store")
-}
+// guard sets the headers every answer has.
+func guard(h http.Header) { browser.Guard(h, browser.Page{Forms: true, Script: true, Referrer: true}) }
 
 // note is what the view "message" shows: a text and perhaps a way on.
 type note struct {

@@ -19,7 +19,7 @@ const (
 // page again then. Server-sent events, as HTML has them.
 func (d *Dashboard) follow() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		protect(w.Header())
+		guard(w.Header())
 		if who, ok := d.c.Who(r); !ok || !who.Role.May(access.Viewer) {
 			http.Error(w, "Log in first.", http.StatusForbidden)
 			return

@@ -34,7 +34,7 @@ const previewStyle = "style.css"
 // stylesheet and its own headers.
 func (d *Dashboard) preview() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		protect(w.Header())
+		guard(w.Header())
 		who, ok := d.c.Who(r)
 		if !ok {
 			d.turnAway(w, r)

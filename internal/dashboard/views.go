@@ -91,7 +91,7 @@ func (a assets) href(name string) string {
 // serveAsset serves the stylesheet and the script to everybody: the page to log
 // in wears them too.
 func (d *Dashboard) serveAsset(w http.ResponseWriter, r *http.Request) {
-	protect(w.Header())
+	guard(w.Header())
 	name := r.PathValue("name")
 	f, ok := d.assets.files[name]
 	if !ok {

@@ -1,9 +1,8 @@
 package signin
 
 import (
-	"bytes"
 	"crypto/subtle"
-	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/evergrant/evergrant/internal/access"
+	"github.com/evergrant/evergrant/internal/browser"
 )
 
 // The paths.
@@ -96,7 +96,7 @@ func (s *Service) serve(h func(*http.Request) answer) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		a := h(r)
 		head := w.Header()
-		s.protect(head, a.formAction)
+		browser.Guard(head, browser.Page{Forms: true, To: a.formAction, Secure: s.cookies.secure})
 		for _, c := range a.cookies {
 			http.SetCookie(w, c)
 		}
@@ -111,36 +111,12 @@ func (s *Service) serve(h func(*http.Request) answer) http.Handler {
 			w.WriteHeader(a.status)
 			return
 		}
-		var body bytes.Buffer
-		if err := s.pages.Execute(&body, a.page); err != nil {
+		err := browser.Write(w, r, a.status, func(to io.Writer) error { return s.pages.Execute(to, a.page) })
+		if err != nil {
 			s.c.Logger.ErrorContext(r.Context(), "login: page could not be rendered", "err", err)
 			http.Error(w, "Something is wrong here.", http.StatusInternalServerError)
-			return
-		}
-		head.Set("Content-Type", "text/html; charset=utf-8")
-		head.Set("Content-Length", strconv.Itoa(body.Len()))
-		w.WriteHeader(a.status)
-		if r.Method != http.MethodHead {
-			_, _ = w.Write(body.Bytes()) // the browser is gone; there is nobody to tell
 		}
 	})
-}
-
-// protect sets the headers every answer has. The address of a link's page has the
-// link's token in it and must not travel.
-func (s *Service) protect(h http.Header, formAction string) {
-	h.Set("Content-Security-Policy", fmt.Sprintf(
-		"default-src 'none'; style-src 'self'; img-src 'self' data:; form-action %s; base-uri 'none'; frame-ancestors 'none'",
-		strings.TrimSpace("'self' "+formAction)))
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("X-Robots-Tag", "noindex, nofollow")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cache-Control", "no-store")
-	if s.cookies.secure {
-		h.Set("Strict-Transport-Security", "max-age=31536000")
-	}
 }
 
 // login is the page that says how one comes in.
