@@ -31,7 +31,7 @@ const (
 	// scaleLife is how long access tokens live: one refresh an hour and connection.
 	scaleLife = time.Hour
 	// scaleFirst is when the first tokens end, in seconds after their import.
-	scaleFirst = 240
+	scaleFirst = 120
 	// scalePad makes tokens as long as those of K-Series.
 	scalePad = 1000
 	// scaleStarts is of how many starts the median is taken.
