@@ -242,7 +242,7 @@ type refreshAnswer struct {
 type refreshedGrant struct {
 	ID         string `json:"id"`
 	Refreshed  bool   `json:"refreshed"`
-	Reason     string `json:"reason" doc:"the grant's, after"`
+	Reason     string `json:"reason" doc:"the grant's afterwards, or that of its app's incident; refreshed_recently if no refresh was begun"`
 	RetryAfter *int64 `json:"retry_after" doc:"seconds until it may be tried again, if it was not refreshed"`
 }
 

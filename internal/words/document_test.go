@@ -49,7 +49,7 @@ the same table: ` + "`go test ./internal/words -update`" + `.
 	}{
 		{words.Reason, "Reasons: why a connection is in its state"}, {words.Flag, "Flags: what a connection that works lacks"},
 		{words.Problem, "Problems: what an answer of the API may be"}, {words.Link, "Links: what kept a merchant from finishing"},
-		{words.Warning, "Warnings: beside a token"},
+		{words.Warning, "Warnings: beside a token, or in place of a refresh"},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n| code | who has to act | what it means | next |\n| --- | --- | --- | --- |\n", part.title)
 		for _, e := range words.All() {

@@ -1,6 +1,6 @@
 package words
 
-// problems are the codes of errors, and the warnings beside tokens.
+// problems are the codes of errors, and the warnings.
 func problems() []Entry {
 	p := []Kind{Problem}
 	return []Entry{
@@ -32,5 +32,9 @@ func problems() []Entry {
 			Means: "An error that nobody expected. Callers are not told what it is; the log is."},
 		{Code: "rejected_recently", Kinds: []Kind{Warning}, ActBy: "nobody", Next: "use the token; if the API keeps refusing it, evergrant connection verify REF",
 			Means: "The token was reported as refused and replaced a moment ago, and is not replaced again so soon. An API that refuses a fresh token has another cause than the token."},
+		{Code: "location_disputed", Kinds: []Kind{Warning}, ActBy: "provider", Next: "use the token for its other locations; for this one, evergrant link create REF --add-grant --location ID",
+			Means: "The token was reported as not reaching a location, but the provider lists the location for the user who approved it, and no other approval reaches it. Another token of that user would reach no more."},
+		{Code: "refreshed_recently", Kinds: []Kind{Warning}, ActBy: "nobody", Next: "use the token there is; ask again after retry_after",
+			Means: "A refresh was asked for and not begun, because the last one is too recent: refresh.min_interval or the provider's own limit is not over yet."},
 	}
 }

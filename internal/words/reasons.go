@@ -60,6 +60,6 @@ func reasons() []Entry {
 		{Code: "disconnected_by_us", Kinds: r, Is: "was disconnected by us.", ActBy: "nobody", Next: ifWanted,
 			Means: "The connection was ended here, by a command or the API. Its history stays."},
 		{Code: "disconnected_by_merchant", Kinds: r, Is: "was disconnected by its merchant.", ActBy: "nobody", Next: ifWanted,
-			Means: "The merchant ended the connection at the provider or on our page."},
+			Means: "The merchant ended the connection at the provider."},
 	}
 }

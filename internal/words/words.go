@@ -1,7 +1,8 @@
 // Package words is what the codes of Evergrant mean, in one sentence each: the
 // reasons and flags of connections, the codes of problems, the warnings beside
-// tokens and what kept a merchant from finishing. Whoever tells people of a code
-// takes its words from here, so that a code is told alike wherever it is met.
+// tokens or in place of a refresh, and what kept a merchant from finishing.
+// Whoever tells people of a code takes its words from here, so that a code is
+// told alike wherever it is met.
 package words
 
 import (
@@ -18,7 +19,7 @@ const (
 	Flag    Kind = "flag"    // what is missing though a connection works
 	Problem Kind = "problem" // code of an error of the API
 	Link    Kind = "link"    // what kept a merchant from finishing
-	Warning Kind = "warning" // beside a token
+	Warning Kind = "warning" // beside a token, or in place of a refresh
 )
 
 // Entry is what a code means.
