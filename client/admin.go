@@ -17,8 +17,7 @@ type NewKey struct {
 
 // Keys lists the API keys, revoked ones too.
 func (c *Client) Keys(ctx context.Context) ([]Key, error) {
-	p, err := answer[Page[Key]](ctx, c, request{op: "list keys", method: http.MethodGet, path: []string{"keys"}})
-	return p.Data, err
+	return every[Key](ctx, c, request{op: "list keys", method: http.MethodGet, path: []string{"keys"}})
 }
 
 // CreateKey makes an API key. The key itself is told only here.
@@ -33,8 +32,7 @@ func (c *Client) RevokeKey(ctx context.Context, id string) error {
 
 // Apps lists the apps.
 func (c *Client) Apps(ctx context.Context) ([]App, error) {
-	p, err := answer[Page[App]](ctx, c, request{op: "list apps", method: http.MethodGet, path: []string{"apps"}})
-	return p.Data, err
+	return every[App](ctx, c, request{op: "list apps", method: http.MethodGet, path: []string{"apps"}})
 }
 
 // App returns one app.

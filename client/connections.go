@@ -138,8 +138,7 @@ func (c *Client) Disconnect(ctx context.Context, ref evergrant.Ref) (Connection,
 
 // Grants returns a connection's grants.
 func (c *Client) Grants(ctx context.Context, ref evergrant.Ref) ([]Grant, error) {
-	p, err := answer[Page[Grant]](ctx, c, about("list grants", http.MethodGet, ref, "grants"))
-	return p.Data, err
+	return every[Grant](ctx, c, about("list grants", http.MethodGet, ref, "grants"))
 }
 
 // Grant returns one grant.

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"iter"
 	"time"
 )
@@ -38,6 +39,25 @@ func All[T any](list func(cursor string) (Page[T], error)) iter.Seq2[T, error] {
 			cursor = p.NextCursor
 		}
 	}
+}
+
+// mostPage is the largest page the server gives.
+const mostPage = 1000
+
+// every returns the items of every page of the list that r asks for; none of
+// them after an error. r has no query of its own.
+func every[T any](ctx context.Context, c *Client, r request) ([]T, error) {
+	items := []T{}
+	for it, err := range All(func(cursor string) (Page[T], error) {
+		r.query = paging(mostPage, cursor)
+		return answer[Page[T]](ctx, c, r)
+	}) {
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, it)
+	}
+	return items, nil
 }
 
 // Connection is one business at one app.

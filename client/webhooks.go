@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"time"
 )
 
@@ -63,9 +62,7 @@ type WebhookChange struct {
 
 // Webhooks lists the webhooks: those of the store and of the server's file.
 func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
-	q := url.Values{"limit": {"1000"}} // there are fewer
-	p, err := answer[Page[Webhook]](ctx, c, request{op: "list webhooks", method: http.MethodGet, path: []string{"webhooks"}, query: q})
-	return p.Data, err
+	return every[Webhook](ctx, c, request{op: "list webhooks", method: http.MethodGet, path: []string{"webhooks"}})
 }
 
 // CreateWebhook makes a webhook. Its signing secret is told only here.
