@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"time"
 
 	"github.com/evergrant/evergrant"
@@ -172,10 +174,8 @@ func (m *Manager) disconnect(ctx context.Context, c grant.Connection) error {
 	if err != nil {
 		return err
 	}
+	grants = slices.DeleteFunc(grants, func(g grant.Grant) bool { return g.Status.State == grant.Disconnected })
 	for i, g := range grants {
-		if g.Status.State == grant.Disconnected {
-			continue
-		}
 		if err := m.disconnectGrant(ctx, c, g.ID, i == len(grants)-1); err != nil {
 			return err
 		}
@@ -249,7 +249,15 @@ func (m *Manager) revokeAtProvider(ctx context.Context, appName string, cred gra
 	if token == (secret.String{}) {
 		return errors.New("there is no token to revoke")
 	}
-	return m.c.Sender.Revoke(ctx, ep.Revoke, app.Client(0), token, hint)
+	for n := range max(len(app.Secrets), 1) {
+		// While a client secret is rotated, the provider may know only one of them.
+		err = m.c.Sender.Revoke(ctx, ep.Revoke, app.Client(n), token, hint)
+		var refused *oauth.RevokeError
+		if !errors.As(err, &refused) || refused.Code != "invalid_client" && refused.Status != http.StatusUnauthorized {
+			return err
+		}
+	}
+	return err
 }
 
 // Delete revokes a connection's grants at the provider where it can be done and

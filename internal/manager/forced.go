@@ -111,6 +111,9 @@ func (m *Manager) RejectHandout(ctx context.Context, ref grant.Ref, fingerprint 
 	if incident := m.engine.Incident(h.grant.App).Reason; incident != grant.OK {
 		reason = incident
 	}
+	if errors.Is(err, refresh.ErrNoRoom) {
+		reason = grant.StoreUnavailable
+	}
 	return m.still(op, ref, s, h, string(reason))
 }
 
@@ -135,7 +138,7 @@ func (m *Manager) force(ctx context.Context, g grant.Grant) (res refresh.Result,
 		ok, wait = m.forced.allow(g.ID, m.c.Now(), m.interval(g.App))
 		return ok
 	})
-	if errors.Is(err, refresh.ErrBlocked) {
+	if errors.Is(err, refresh.ErrBlocked) || errors.Is(err, refresh.ErrNoRoom) {
 		m.forced.undo(g.ID)
 	}
 	return res, max(wait, res.RetryAfter), err

@@ -34,6 +34,7 @@ type kit struct {
 	t          testing.TB
 	oracle     *oracle.Server
 	store      *sqlite.Store
+	spool      *spool.Spool
 	app        *provider.App
 	apps       provider.Apps // app and those beside it
 	dir        string
@@ -147,6 +148,7 @@ func (k *kit) open(o kitOptions) {
 	if err != nil {
 		k.t.Fatal(err)
 	}
+	k.spool = sp
 	sender := oauth.NewSender(oauth.SenderConfig{UserAgent: "evergrant-test", DialContext: k.dial, Now: o.now})
 	var st store.Store = k.store
 	if o.wrap != nil {

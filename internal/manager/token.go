@@ -293,6 +293,8 @@ func (m *Manager) refreshError(op string, ref grant.Ref, g grant.Grant, res refr
 		return temporary(op, ref.String(), grant.AnswerLost, res.RetryAfter, "the answer to an earlier refresh is still awaited")
 	case errors.Is(err, refresh.ErrNotBegun):
 		return temporary(op, ref.String(), reason, res.RetryAfter, "the token has ended, and the provider allows only so many refreshes a minute")
+	case errors.Is(err, refresh.ErrNoRoom):
+		return temporary(op, ref.String(), grant.StoreUnavailable, res.RetryAfter, "the token has ended, and no answer to a refresh could be kept: the journal is full")
 	case errors.Is(err, refresh.ErrStopped):
 		return temporary(op, ref.String(), "", res.RetryAfter, "refreshing is stopped: this process is ending, or has not begun")
 	}

@@ -185,15 +185,15 @@ func (a *attempt) send() (oauth.Answer, error) {
 		})
 		a.ans = ans
 		_ = fault.Point("refresh.received")
+		if i+1 < len(app.Secrets) && oauth.Classify(ans, app.Recipe.Errors).Outcome == grant.Misconfigured {
+			continue // it brought nothing, and the room in the journal is for the one that may
+		}
 		if ans.Status >= 200 && ans.Status < 300 && len(ans.Body) > 0 {
 			if err := a.journal(ans); err != nil {
 				// Room was reserved, so this is a failing disk. The answer is still in
 				// memory and goes straight to the store.
 				e.c.Logger.Error("an answer could not be journaled", "grant", a.claim.Grant.ID, "err", err)
 			}
-		}
-		if len(app.Secrets) > 1 && oauth.Classify(ans, app.Recipe.Errors).Outcome == grant.Misconfigured && i+1 < len(app.Secrets) {
-			continue
 		}
 		a.l.remember(n)
 		return ans, nil

@@ -68,6 +68,8 @@ var (
 	ErrBusy = errors.New("an earlier refresh is not settled yet")
 	// ErrNotBegun: none was under way, and none may begin yet.
 	ErrNotBegun = errors.New("no refresh is under way")
+	// ErrNoRoom: the journal has no room for an answer, so nothing may be sent.
+	ErrNoRoom = errors.New("the journal has no room for an answer")
 	// ErrFailed: the refresh was tried and brought nothing.
 	ErrFailed = errors.New("refresh failed")
 )

@@ -108,7 +108,7 @@ func (l *lane) demand(f *flight, grantID string, of grant.Version) {
 	room, err := e.c.Spool.Reserve()
 	if err != nil {
 		l.leave()
-		e.abandon(grantID, f, Result{RetryAfter: 5 * time.Second}, fmt.Errorf("spool: %w", err))
+		e.abandon(grantID, f, Result{RetryAfter: 5 * time.Second}, fmt.Errorf("%w: %w", ErrNoRoom, err))
 		return
 	}
 	// Not while a batch is being claimed: its flights must be known first.
