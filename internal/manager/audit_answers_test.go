@@ -3,6 +3,7 @@ package manager_test
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,15 +124,17 @@ func TestAScopeInAnotherOrderHasNotChanged(t *testing.T) {
 		a.Scopes, a.RequiredScopes = []string{"read", "write"}, []string{"write"}
 	}}
 	bubble(t, o, func(t *testing.T, k *kit) {
-		var scope string
+		var scope atomic.Value
+		scope.Store("read write")
 		k.oracle.SetFault(func(oracle.Send) oracle.Fault {
-			return oracle.Fault{Edit: func(answer map[string]any) { answer["scope"] = scope }}
+			return oracle.Fault{Edit: func(answer map[string]any) { answer["scope"] = scope.Load() }}
 		})
-		ref := k.adopt("cafe") // without a word about its scope
-		for _, scope = range []string{"read write", "write read"} {
+		ref := k.adopt("cafe") // without a word about its scope: it is the app's
+		for _, want := range []string{"read write", "write read", "read,write"} {
+			scope.Store(want)
 			k.sleep(2 * time.Hour)
-			if got := k.token(ref).Token.Scope; got != scope {
-				t.Fatalf("its scope is %q, not %q", got, scope)
+			if got := k.token(ref).Token.Scope; got != want {
+				t.Fatalf("its scope is %q, not %q", got, want)
 			}
 		}
 		if n := k.count(grant.ConnectionScopeChanged); n != 0 {

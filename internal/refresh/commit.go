@@ -233,7 +233,9 @@ func sameScope(a, b string) bool {
 	if a == b {
 		return true
 	}
-	x, y := strings.Fields(a), strings.Fields(b)
+	// Some providers separate them by commas.
+	fields := func(s string) []string { return strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' }) }
+	x, y := fields(a), fields(b)
 	slices.Sort(x)
 	slices.Sort(y)
 	return slices.Equal(x, y)
