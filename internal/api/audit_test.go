@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/evergrant/evergrant/internal/access"
 	"github.com/evergrant/evergrant/internal/api/apitest"
 )
 
@@ -90,6 +91,11 @@ func TestEveryTokenAndEveryChangeIsInTheAudit(t *testing.T) {
 	}
 	if text := jsonOf(t, book.lines(t)); strings.Contains(text, token.AccessToken) || !strings.Contains(text, `"ref":"cafe_nord@k-series"`) {
 		t.Errorf("of a token there is %s", text)
+	}
+	reader := k.Key([]access.Scope{access.Events}, nil, nil)
+	k.Do(reader, http.MethodGet, conn+"/token", "")
+	if lines := book.lines(t); len(lines) != 1 || lines[0]["status"] != float64(http.StatusForbidden) {
+		t.Errorf("a key that may not left %v", lines)
 	}
 	k.Do("evg_a-key-that-nobody-has-0123456789abcdef01", http.MethodGet, conn+"/token", "")
 	if lines := book.lines(t); len(lines) != 0 {

@@ -228,7 +228,7 @@ func (s *server) identify(r *http.Request, secret string, scope, or access.Scope
 	if scope != "" && !key.Can(scope) && (or == "" || !key.Can(or)) {
 		p := newProblem(http.StatusForbidden, codeForbidden, "this needs an API key with the scope "+string(scope))
 		p.authenticate = `Bearer realm="evergrant", error="insufficient_scope", scope="` + string(scope) + `"`
-		return nil, p
+		return key, p // whose it is, is known
 	}
 	return key, nil
 }
