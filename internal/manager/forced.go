@@ -226,5 +226,8 @@ func (m *Manager) refreshOne(ctx context.Context, out *RefreshResult, grants []g
 		if incident := m.engine.Incident(g.App).Reason; incident != grant.OK {
 			out.Reason = incident
 		}
+		if errors.Is(err, refresh.ErrNoRoom) {
+			out.Reason = grant.StoreUnavailable
+		}
 	}
 }

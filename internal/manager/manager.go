@@ -104,7 +104,7 @@ type Change struct {
 type RefreshResult struct {
 	GrantID    string
 	Refreshed  bool
-	Reason     grant.Reason  // the grant's, after
+	Reason     grant.Reason  // the grant's, after; or why none was begun
 	RetryAfter time.Duration // when to try again, if it was not refreshed
 }
 

@@ -71,6 +71,9 @@ func TestAFullJournalIsTheOperatorsAndTemporary(t *testing.T) {
 		if !errors.As(err, &e) || !errors.Is(err, evergrant.ErrTemporary) || e.ActBy != evergrant.ActOperator || e.RetryAfter <= 0 {
 			t.Errorf("who needs a token is told %v", err)
 		}
+		if all, err := k.Refresh(t.Context(), ref); err != nil || len(all) != 1 || all[0].Refreshed || all[0].Reason != grant.StoreUnavailable {
+			t.Errorf("who demands a refresh is answered %+v, %v", all, err)
+		}
 		for _, room := range rooms {
 			room.Release()
 		}
