@@ -115,6 +115,9 @@ func (r *remote) connect(address, key, socket string) (*remote, error) {
 type recorder struct {
 	next http.RoundTripper
 	last []byte
+	// keep has every answer be added to kept, not the newest alone.
+	keep bool
+	kept [][]byte
 	// through has every answer go through as it comes.
 	through bool
 }
@@ -139,6 +142,9 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	r.last = b
+	if r.keep {
+		r.kept = append(r.kept, b)
+	}
 	res.Body = io.NopCloser(bytes.NewReader(b))
 	return res, nil
 }
