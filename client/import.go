@@ -28,6 +28,15 @@ const maxLine = 1 << 20
 // answered or from the start: tokens that were adopted already are not adopted
 // again.
 func (c *Client) Import(ctx context.Context, lines io.Reader, each func(Imported) error) error {
+	err := c.imports(ctx, lines, each)
+	if c.keeper != nil && err != nil {
+		c.keeper.dropAll() // lines that were not answered may have been about any connection
+	}
+	return err
+}
+
+// imports is Import, which drops the tokens of what was answered alone.
+func (c *Client) imports(ctx context.Context, lines io.Reader, each func(Imported) error) error {
 	r := request{op: "import", method: http.MethodPost, path: []string{"connections", "import"}}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // or the rest of the lines would be sent
@@ -55,6 +64,9 @@ func (c *Client) Import(ctx context.Context, lines io.Reader, each func(Imported
 		var a Imported
 		if json.Unmarshal(answers.Bytes(), &a) != nil {
 			return c.foreign(r, res)
+		}
+		if c.keeper != nil && a.Ref != "" {
+			c.keeper.drop(evergrant.Ref(a.Ref), "") // it may have changed, even if it failed
 		}
 		if err := each(a); err != nil {
 			return err

@@ -33,7 +33,17 @@ type want struct {
 type kept struct {
 	token       *evergrant.Token // nil: none
 	until, ends time.Duration    // when it is to be asked for again, and when it ends, after keeper.began
+	of          names            // of the connection; none before the first answer
 	turn        int64            // in which it was asked for, or dropped
+}
+
+// names are both refs of a connection, whichever of them it was asked for by.
+type names struct{ id, address evergrant.Ref }
+
+// keeping is what the server says of a token for whoever keeps it.
+type keeping struct {
+	until time.Time // when it is to be asked for again; zero: it is not to be kept
+	of    names
 }
 
 func newKeeper() *keeper { return &keeper{began: time.Now(), kept: make(map[want]*kept)} }
@@ -71,23 +81,35 @@ func (k *keeper) ask(w want) int64 {
 
 // put keeps a token, unless one that was asked for later is there, or was dropped
 // since.
-func (k *keeper) put(w want, turn int64, token *evergrant.Token, until time.Time) {
+func (k *keeper) put(w want, turn int64, token *evergrant.Token, how keeping) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if e := k.kept[w]; e != nil && e.turn < turn {
-		k.kept[w] = &kept{token, until.Sub(k.began), token.Expiry.Sub(k.began), turn}
+		k.kept[w] = &kept{token, how.until.Sub(k.began), token.Expiry.Sub(k.began), how.of, turn}
 	}
 }
 
-// drop drops what is kept of a connection, and every token with a fingerprint,
-// under whatever ref it was asked for; "" is no fingerprint. The answer to a call
-// that is under way will not be kept.
+// drop drops what is kept of a connection, by whichever of its names ref is, and
+// every token with a fingerprint; "" is no fingerprint. The answer to a call that
+// is under way will not be kept, if it could be about this connection.
 func (k *keeper) drop(ref evergrant.Ref, fingerprint string) {
+	k.dropIf(func(w want, e *kept) bool {
+		return w.ref == ref || e.of.id == ref || e.of.address == ref || e.of == names{} ||
+			fingerprint != "" && e.token != nil && e.token.Fingerprint == fingerprint
+	})
+}
+
+// dropAll is drop of every connection.
+func (k *keeper) dropAll() {
+	k.dropIf(func(want, *kept) bool { return true })
+}
+
+func (k *keeper) dropIf(gone func(want, *kept) bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for w, e := range k.kept {
-		if w.ref == ref || fingerprint != "" && e.token != nil && e.token.Fingerprint == fingerprint {
-			k.kept[w] = &kept{turn: k.turn}
+		if gone(w, e) {
+			k.kept[w] = &kept{of: e.of, turn: k.turn}
 		}
 	}
 }

@@ -51,7 +51,7 @@ func (f *fleeting) RoundTrip(r *http.Request) (*http.Response, error) {
 		use = "3000"
 	}
 	return reply(http.StatusOK, http.Header{"Evergrant-Use-For": {use}},
-		fmt.Sprintf(`{"access_token":"t%d","token_type":"Bearer","fingerprint":"f%d","expires_in":3600,"connection":{"id":"conn_1"}}`, n, n)), nil
+		fmt.Sprintf(`{"access_token":"t%d","token_type":"Bearer","fingerprint":"f%d","expires_in":3600,"connection":{"id":"conn_1","key":"biz_42","app":"k-series"}}`, n, n)), nil
 }
 
 func (f *fleeting) count() int {
@@ -180,16 +180,103 @@ func TestARejectedTokenIsGoneUnderEveryRef(t *testing.T) {
 
 func TestAChangeOfTheConnectionDropsItsToken(t *testing.T) {
 	t.Parallel()
-	f := &fleeting{}
-	c := over(t, f, keeping)
-	gives(t, c, "t0", nil)
-	if _, err := c.Disconnect(t.Context(), "biz_42@k-series"); err != nil {
-		t.Fatal(err)
+	const address, id evergrant.Ref = "biz_42@k-series", "conn_1"
+	for _, tt := range []struct {
+		name    string
+		asked   evergrant.Ref
+		changed evergrant.Ref
+		dropped bool
+	}{
+		{"under the name it was asked for", address, address, true},
+		{"under its id", address, id, true},
+		{"under its address", id, address, true},
+		{"not that of another connection", address, "conn_2", false},
+		{"not that of another business", id, "biz_4@k-series", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := &fleeting{}
+			c := over(t, f, keeping)
+			opts := &evergrant.TokenOptions{Location: "1"}
+			for range 2 { // what was dropped once is dropped again
+				must(c.Token(t.Context(), tt.asked, nil))(t)
+				must(c.Token(t.Context(), tt.asked, opts))(t)
+				must(c.Disconnect(t.Context(), tt.changed))(t)
+				asked := f.count()
+				must(c.Token(t.Context(), tt.asked, nil))(t)
+				must(c.Token(t.Context(), tt.asked, opts))(t)
+				if got := f.count() != asked; got != tt.dropped {
+					t.Errorf("dropped is %t", got)
+				}
+			}
+		})
 	}
-	asked := f.count()
-	gives(t, c, "t0", nil)
-	if f.count() != asked+1 {
-		t.Error("it is kept still")
+}
+
+// TestAChangeUnderwayIsNotOvertaken: whose token the first answer to a ref will
+// be is not known while it is under way.
+func TestAChangeUnderwayIsNotOvertaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fleeting{slow: func(r *http.Request, _ int) {
+			if r.Method == http.MethodGet {
+				time.Sleep(time.Second)
+			}
+		}}
+		c := over(t, f, keeping)
+		late := make(chan error)
+		go func() {
+			_, err := c.Token(t.Context(), "biz_42@k-series", nil)
+			late <- err
+		}()
+		synctest.Wait()
+		must(c.Disconnect(t.Context(), "conn_1"))(t)
+		if err := <-late; err != nil {
+			t.Fatal(err)
+		}
+		asked := f.count()
+		gives(t, c, "t0", nil)
+		if f.count() == asked {
+			t.Error("what was asked for before the change is kept")
+		}
+	})
+}
+
+func TestAnImportDropsWhatItChanged(t *testing.T) {
+	t.Parallel()
+	const line = `{"line":1,"ref":"biz_42@k-series","status":"updated"}`
+	for _, tt := range []struct {
+		name, answer string
+		dropped      bool
+	}{
+		{"a line about it", line, true},
+		{"a line that failed", `{"line":1,"ref":"biz_42@k-series","status":"failed"}`, true},
+		{"another's line", `{"line":1,"ref":"biz_4@k-series","status":"updated"}`, false},
+		{"an answer that breaks off, which may have been about it", "{", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := &fleeting{}
+			c := over(t, f, keeping)
+			must(c.Token(t.Context(), "conn_1", nil))(t)
+			f.trouble = func(asked int) *http.Response {
+				if asked == 2 {
+					return reply(http.StatusOK, nil, tt.answer)
+				}
+				return nil
+			}
+			err := c.Import(t.Context(), strings.NewReader("{}"), func(client.Imported) error {
+				must(c.Token(t.Context(), "conn_1", nil))(t)
+				return nil
+			})
+			if (err != nil) != (tt.answer == "{") {
+				t.Fatal(err)
+			}
+			must(c.Token(t.Context(), "conn_1", nil))(t)
+			if got := f.count() > 2; got != tt.dropped {
+				t.Errorf("dropped is %t", got)
+			}
+		})
 	}
 }
 

@@ -19,7 +19,9 @@ type tokenAnswer struct {
 	BaseURL     string `json:"base_url"`
 	Fingerprint string `json:"fingerprint"`
 	Connection  struct {
-		ID string `json:"id"`
+		ID  string `json:"id"`
+		Key string `json:"key"`
+		App string `json:"app"`
 	} `json:"connection"`
 	Grant     string   `json:"grant"`
 	Locations []string `json:"locations"`
@@ -44,9 +46,9 @@ func (c *Client) keptToken(ctx context.Context, ref evergrant.Ref, opts *evergra
 		w.location = opts.Location
 	}
 	turn := c.keeper.ask(w)
-	tok, until, err := c.token(ctx, tokenRequest(ref, opts))
+	tok, how, err := c.token(ctx, tokenRequest(ref, opts))
 	if err == nil {
-		c.keeper.put(w, turn, tok, until)
+		c.keeper.put(w, turn, tok, how)
 	}
 	return tok, err
 }
@@ -70,36 +72,38 @@ func (c *Client) Reject(ctx context.Context, ref evergrant.Ref, fingerprint stri
 	if c.keeper != nil {
 		c.keeper.drop(ref, fingerprint)
 	}
-	tok, until, err := c.token(ctx, request{
+	tok, how, err := c.token(ctx, request{
 		op: "reject", ref: ref, method: http.MethodPost, path: []string{"connections", string(ref), "token", "reject"},
 		body: map[string]string{"fingerprint": fingerprint}, repeats: true,
 	})
 	if c.keeper != nil && err == nil {
 		c.keeper.drop(ref, fingerprint) // somebody may have asked before it was replaced
-		c.keeper.put(want{ref: ref}, c.keeper.ask(want{ref: ref}), tok, until)
+		c.keeper.put(want{ref: ref}, c.keeper.ask(want{ref: ref}), tok, how)
 	}
 	return tok, err
 }
 
-// token returns a token and until when it may be kept, zero if not at all.
-func (c *Client) token(ctx context.Context, r request) (*evergrant.Token, time.Time, error) {
+// token returns a token and how it may be kept.
+func (c *Client) token(ctx context.Context, r request) (*evergrant.Token, keeping, error) {
 	// Expiry is counted by our own clock from before the request, so that it holds
 	// wherever the server's clock stands.
 	var a tokenAnswer
 	answered, err := c.patiently(ctx, r, &a)
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, keeping{}, err
 	}
 	if a.AccessToken == "" {
-		return nil, time.Time{}, r.fail("not_evergrant", "the server at "+c.where+" answered without a token", evergrant.ErrTemporary)
+		return nil, keeping{}, r.fail("not_evergrant", "the server at "+c.where+" answered without a token", evergrant.ErrTemporary)
 	}
-	var until time.Time
+	how := keeping{of: names{
+		id: evergrant.Ref(a.Connection.ID), address: evergrant.Ref(a.Connection.Key + "@" + a.Connection.App),
+	}}
 	if n, err := strconv.ParseInt(answered.header.Get("Evergrant-Use-For"), 10, 32); err == nil && n > 0 {
-		until = answered.asked.Add(time.Duration(min(n, a.ExpiresIn)) * time.Second)
+		how.until = answered.asked.Add(time.Duration(min(n, a.ExpiresIn)) * time.Second)
 	}
 	return &evergrant.Token{
 		AccessToken: a.AccessToken, Type: a.TokenType, Scope: a.Scope, BaseURL: a.BaseURL, Connection: a.Connection.ID,
 		Grant: a.Grant, Fingerprint: a.Fingerprint, Expiry: answered.asked.Add(time.Duration(a.ExpiresIn) * time.Second),
 		Locations: a.Locations,
-	}, until, nil
+	}, how, nil
 }
