@@ -95,6 +95,12 @@ func (c *keyRevokeCmd) Run(s *session) error {
 	if err := r.RevokeKey(s.ctx, c.ID); err != nil {
 		return r.failed("key "+c.ID, "evergrant key list", err)
 	}
+	if s.root.JSON {
+		return s.printValue(struct {
+			ID      string `json:"id"`
+			Revoked bool   `json:"revoked"`
+		}{c.ID, true})
+	}
 	s.say("Key %s is revoked.", c.ID)
 	return nil
 }

@@ -22,12 +22,18 @@ type masterKeyGenerateCmd struct {
 // Run makes a master key.
 func (c *masterKeyGenerateCmd) Run(s *session) error {
 	key := seal.GenerateMaster()
-	if c.Out == "" {
+	switch {
+	case c.Out == "" && s.root.JSON:
+		return s.printValue(map[string]string{"key": key.Reveal()})
+	case c.Out == "":
 		_, err := fmt.Fprintln(s.stdout, key.Reveal())
 		return err
 	}
 	if err := writeNew(c.Out, key.Reveal()+"\n"); err != nil {
 		return err
+	}
+	if s.root.JSON {
+		return s.printValue(map[string]string{"file": c.Out})
 	}
 	s.say("Wrote %s. Keep a copy where the database's backup is not: without it no token can be read.", c.Out)
 	return nil
