@@ -162,29 +162,17 @@ func (g *gate) resume(now time.Time) {
 	}
 }
 
-// news is what an outcome changed about the incident.
-type news int
-
-const (
-	nothing news = iota
-	began
-	ended
-)
-
 // learn takes in the outcome of an attempt. first tells whether a refusal is
-// the first of its grant's credentials.
-func (g *gate) learn(o grant.Outcome, now time.Time, retryAfter time.Duration, first bool) news {
+// the first of its grant's credentials. It returns the reason of the incident
+// there is, and whether the outcome turns it, which is left to turn.
+func (g *gate) learn(o grant.Outcome, now time.Time, retryAfter time.Duration, first bool) (is grant.Reason, turns bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch o {
 	case grant.Granted, grant.Refused:
-		return g.answered(o, now, first)
+		g.answered(o, now, first)
 	case grant.Misconfigured:
 		g.failures = 0
-		if g.reason == grant.OK {
-			g.begin(grant.AppCredentialsRejected, now)
-			return began
-		}
 	case grant.Throttled:
 		g.failures = 0
 		if until := now.Add(max(min(retryAfter, time.Hour), time.Second)); until.After(g.notBefore) {
@@ -196,11 +184,11 @@ func (g *gate) learn(o grant.Outcome, now time.Time, retryAfter time.Duration, f
 			g.backoff, g.nextProbe = probeFirst, now.Add(probeFirst)
 		}
 	}
-	return nothing
+	return g.reason, g.after(o) != g.reason
 }
 
-// answered takes in that the provider is there and accepts the app.
-func (g *gate) answered(o grant.Outcome, now time.Time, first bool) news {
+// answered counts that the provider is there and accepts the app.
+func (g *gate) answered(o grant.Outcome, now time.Time, first bool) {
 	g.failures = 0
 	if now.Sub(g.windowFrom) > guardWindow {
 		g.windowFrom, g.granted, g.refused = now, 0, 0
@@ -211,23 +199,43 @@ func (g *gate) answered(o grant.Outcome, now time.Time, first bool) news {
 	case first:
 		g.refused++
 	}
-	switch g.reason {
-	case grant.AppCredentialsRejected:
-		g.reason, g.backoff = grant.OK, 0
-		return ended
-	case grant.AppPaused:
-		if o == grant.Granted && !g.held() {
-			g.end(now)
-			return ended
-		}
-	case grant.OK:
-		if g.refused > guardMost && g.refused*guardShare > g.granted+g.refused {
-			g.begin(grant.AppPaused, now)
-			g.cause = grant.PausedByRefusals
-			return began
-		}
+}
+
+// after is the reason of the incident that there is after an outcome; ok if none.
+func (g *gate) after(o grant.Outcome) grant.Reason {
+	accepted := o == grant.Granted || o == grant.Refused
+	switch {
+	case g.reason == grant.OK && o == grant.Misconfigured:
+		return grant.AppCredentialsRejected
+	case g.reason == grant.OK && accepted && g.refused > guardMost && g.refused*guardShare > g.granted+g.refused:
+		return grant.AppPaused
+	case g.reason == grant.AppCredentialsRejected && accepted:
+		return grant.OK
+	case g.reason == grant.AppPaused && o == grant.Granted && !g.held():
+		return grant.OK
 	}
-	return nothing
+	return g.reason
+}
+
+// turn begins or ends the incident as an outcome does, if it still does, and
+// returns what was and what is.
+func (g *gate) turn(o grant.Outcome, now time.Time) (before, after Incident) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	before = Incident{g.reason, g.cause, g.since}
+	switch reason := g.after(o); {
+	case reason == g.reason:
+	case reason == grant.AppPaused:
+		g.begin(reason, now)
+		g.cause = grant.PausedByRefusals
+	case reason == grant.AppCredentialsRejected:
+		g.begin(reason, now)
+	case g.reason == grant.AppCredentialsRejected:
+		g.reason, g.backoff = grant.OK, 0
+	default:
+		g.end(now)
+	}
+	return before, Incident{g.reason, g.cause, g.since}
 }
 
 func (g *gate) end(now time.Time) {

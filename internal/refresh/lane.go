@@ -34,6 +34,11 @@ type lane struct {
 	gate *gate
 	pace *pacer
 	wake chan struct{}
+	// telling holds the one answer that turns the app's incident until that is
+	// told, so that the log has incidents in the order in which they were. Follow
+	// must not wait for it: a store may call it from AppendEvents. A mutex would
+	// stop the fake time of tests while somebody waits.
+	telling chan struct{}
 
 	next  time.Time // when the store said something is due, zero if not asked
 	asked time.Time // and when it said so; both are the loop's own
@@ -55,7 +60,8 @@ type lane struct {
 func newLane(e *Engine, app *provider.App) *lane {
 	return &lane{
 		e: e, app: app, slots: app.Policy.InFlight(), free: app.Policy.InFlight(), wake: make(chan struct{}, 1),
-		told: make(map[contradiction]bool), gate: newGate(), pace: newPacer(app.Policy.RatePerSecond),
+		telling: make(chan struct{}, 1), told: make(map[contradiction]bool),
+		gate: newGate(), pace: newPacer(app.Policy.RatePerSecond),
 	}
 }
 

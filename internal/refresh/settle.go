@@ -146,38 +146,48 @@ func (a *attempt) failed(v grant.Verdict, res oauth.Result) grant.Event {
 // learn teaches the gate an outcome and tells of an incident that begins or
 // ends with it. known reports whether the app was under an incident already.
 func (a *attempt) learn(res oauth.Result) (known bool) {
-	e, now := a.l.e, a.l.e.c.Now()
-	before := a.l.gate.incident()
+	l, now := a.l, a.l.e.c.Now()
 	if res.Outcome == grant.Throttled {
-		a.l.pace.throttled(a.began, now)
+		l.pace.throttled(a.began, now)
 	} else if res.Outcome != grant.NotSent && res.Outcome != grant.Lost {
-		a.l.pace.answered()
+		l.pace.answered()
 	}
-	first := a.claim.Grant.Refusals == 0
-	if a.l.gate.learn(res.Outcome, now, res.RetryAfter, first) == nothing {
-		return before.Reason != grant.OK
+	is, turns := l.gate.learn(res.Outcome, now, res.RetryAfter, a.claim.Grant.Refusals == 0)
+	if !turns {
+		return is != grant.OK
 	}
-	after := a.l.gate.incident()
-	ev := grant.Event{App: a.l.app.Name, Reason: after.Reason, Data: map[string]any{}}
+	l.telling <- struct{}{}
+	defer func() { <-l.telling }()
+	before, after := l.gate.turn(res.Outcome, l.e.c.Now())
+	if before.Reason == after.Reason { // another answer was first
+		return after.Reason != grant.OK
+	}
+	l.tell(before, after, res.Code)
+	return false
+}
+
+// tell records that an incident began or ended, and the provider's code for it.
+func (l *lane) tell(before, after Incident, code string) {
+	e, app := l.e, l.app.Name
+	ev := grant.Event{App: app, Reason: after.Reason, Data: map[string]any{}}
 	switch {
 	case after.Reason == grant.AppCredentialsRejected:
 		ev.Type = grant.EventAppRejected
-		e.c.Metrics.AppAccepted(a.l.app.Name, false)
+		e.c.Metrics.AppAccepted(app, false)
 	case before.Reason == grant.AppCredentialsRejected:
 		ev.Type = grant.EventAppAccepted
-		e.c.Metrics.AppAccepted(a.l.app.Name, true)
+		e.c.Metrics.AppAccepted(app, true)
 	case after.Reason == grant.AppPaused:
 		ev.Type, ev.Data["cause"] = grant.EventAppPaused, string(after.Cause)
 	default:
 		ev.Type, ev.Data["cause"] = grant.EventAppResumed, string(before.Cause)
 	}
-	if res.Code != "" {
-		ev.Data["error"] = res.Code
+	if code != "" {
+		ev.Data["error"] = code
 	}
 	if err := e.c.Store.AppendEvents(context.WithoutCancel(e.life), ev); err != nil {
-		e.c.Logger.Error("an app's incident could not be recorded", "app", a.l.app.Name, "err", err)
+		e.c.Logger.Error("an app's incident could not be recorded", "app", app, "err", err)
 	}
-	e.c.Incident(a.l.app.Name)
-	a.l.poke()
-	return false
+	e.c.Incident(app)
+	l.poke()
 }
