@@ -30,24 +30,7 @@ const (
 
 // secrets looks at who may read the files that secrets are in.
 func (d *doctor) secrets(conf *config.Config) {
-	var files []string
-	for _, k := range conf.Encryption.Keys {
-		files = append(files, k.File)
-	}
-	for _, a := range conf.Apps {
-		for _, s := range a.ClientSecret {
-			files = append(files, s.File)
-		}
-	}
-	for _, k := range conf.APIKeys {
-		files = append(files, k.Key.File)
-	}
-	files = append(files, conf.Storage.Postgres.File)
-	slices.Sort(files)
-	for _, f := range slices.Compact(files) {
-		if f == "" {
-			continue
-		}
+	for _, f := range secretFiles(conf) {
 		info, err := os.Stat(f)
 		switch {
 		case err != nil:
@@ -60,6 +43,34 @@ func (d *doctor) secrets(conf *config.Config) {
 			d.ok("secrets", "%s is its owner's only", f)
 		}
 	}
+}
+
+// secretFiles returns the files that a configuration's secrets are in, each once.
+func secretFiles(conf *config.Config) []string {
+	refs := []config.Secret{conf.Storage.Postgres}
+	for _, k := range conf.Encryption.Keys {
+		refs = append(refs, k.Secret)
+	}
+	for _, a := range conf.Apps {
+		refs = append(refs, a.ClientSecret...)
+	}
+	for _, k := range conf.APIKeys {
+		refs = append(refs, k.Key)
+	}
+	for _, w := range conf.Events.Webhooks {
+		refs = append(refs, w.SigningSecret...)
+	}
+	if o := conf.Dashboard.OIDC; o != nil {
+		refs = append(refs, o.ClientSecret)
+	}
+	var files []string
+	for _, r := range refs {
+		if r.File != "" {
+			files = append(files, r.File)
+		}
+	}
+	slices.Sort(files)
+	return slices.Compact(files)
 }
 
 // server reports whether a server runs with this configuration.
