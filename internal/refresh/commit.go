@@ -234,7 +234,9 @@ func sameScope(a, b string) bool {
 		return true
 	}
 	// Some providers separate them by commas.
-	fields := func(s string) []string { return strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' }) }
+	fields := func(s string) []string {
+		return strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' })
+	}
 	x, y := fields(a), fields(b)
 	slices.Sort(x)
 	slices.Sort(y)
