@@ -35,16 +35,22 @@ type snapshot struct {
 }
 
 // cache keeps snapshots of the connections that are read. It never makes one
-// newer than the store: a snapshot that was being built while something changed
+// newer than the store: a snapshot that was being read while something changed
 // is not kept.
 type cache struct {
 	seed  maphash.Seed
-	most  int                         // entries a shard of ids may have
+	most  int                         // snapshots a shard of ids may have
 	until func(grant.Grant) time.Time // how long a grant's snapshot is good
-	// Every cached entry is in one shard of each kind. A shard of ids is locked
+	// Every cached snapshot is in one shard of each kind. A shard of ids is locked
 	// before a shard of addresses, and for the whole of a change.
-	ids       [32]shard[string]
-	addresses [32]shard[address]
+	ids       [shards]shard[string]
+	addresses [shards]shard[address]
+
+	// changes counts what has changed of any connection, and latest has the number
+	// of the last change of those that share a hash: what was read before it is not
+	// kept. It belongs to the shard of their ids.
+	changes atomic.Int64
+	latest  [32 * shards]int64
 
 	// doubts counts how often changes of other processes may have been missed.
 	doubts atomic.Int64
@@ -53,6 +59,9 @@ type cache struct {
 	// while the store cannot take them.
 	journaled sync.Map
 }
+
+// shards is how many parts of the cache can be changed at once.
+const shards = 32
 
 // journal is the value of cache.journaled.
 type journal struct {
@@ -63,81 +72,52 @@ type journal struct {
 // address is a connection's address as a key that is quick to look up.
 type address struct{ key, app string }
 
+func (s *snapshot) address() address { return address{s.connection.Key, s.connection.App} }
+
 type shard[K comparable] struct {
-	mu      sync.RWMutex
-	entries map[K]*entry
-	_       [64]byte // keeps two shards off one cache line
-}
-
-// entry is a cached snapshot; a renewal replaces what it points to.
-type entry struct {
-	id      string
-	address address
-	snap    atomic.Pointer[snapshot]
-	before  *snapshot // stands in while the entry is being filled; nil if nothing does
-}
-
-// last is the entry's snapshot, or the one before it while it is being filled.
-func (e *entry) last() *snapshot {
-	if s := e.snap.Load(); s != nil {
-		return s
-	}
-	return e.before
+	mu        sync.RWMutex
+	snapshots map[K]*snapshot
+	_         [64]byte // keeps two shards off one cache line
 }
 
 func newCache(size int, until func(grant.Grant) time.Time) *cache {
 	c := &cache{seed: maphash.MakeSeed(), until: until}
-	c.most = max(size/len(c.ids), 1)
-	for i := range c.ids {
-		c.ids[i].entries = make(map[string]*entry)
-		c.addresses[i].entries = make(map[address]*entry)
+	c.most = max(size/shards, 1)
+	for i := range shards {
+		c.ids[i].snapshots = make(map[string]*snapshot)
+		c.addresses[i].snapshots = make(map[address]*snapshot)
 	}
 	return c
 }
 
 func (c *cache) byID(id string) *shard[string] {
-	return &c.ids[maphash.String(c.seed, id)%uint64(len(c.ids))]
+	return &c.ids[maphash.String(c.seed, id)%shards]
 }
 
 func (c *cache) byAddress(a address) *shard[address] {
-	return &c.addresses[maphash.String(c.seed, a.key)%uint64(len(c.addresses))]
+	return &c.addresses[maphash.String(c.seed, a.key)%shards]
 }
 
-func (s *shard[K]) get(k K) *entry {
+func (s *shard[K]) get(k K) *snapshot {
 	s.mu.RLock()
-	e := s.entries[k]
-	s.mu.RUnlock()
-	return e
+	defer s.mu.RUnlock()
+	return s.snapshots[k]
 }
 
-func (s *shard[K]) set(k K, e *entry) {
+func (s *shard[K]) set(k K, to *snapshot) {
 	s.mu.Lock()
-	if e == nil {
-		delete(s.entries, k)
-	} else {
-		s.entries[k] = e
-	}
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	s.snapshots[k] = to
+}
+
+func (s *shard[K]) delete(k K) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.snapshots, k)
 }
 
 // get returns the snapshot cached under ref, or nil.
 func (c *cache) get(ref grant.Ref) *snapshot {
-	if e := c.find(ref); e != nil {
-		return e.snap.Load()
-	}
-	return nil
-}
-
-// last is get for want of better: while another snapshot is being built, it is
-// the one before.
-func (c *cache) last(ref grant.Ref) *snapshot {
-	if e := c.find(ref); e != nil {
-		return e.last()
-	}
-	return nil
-}
-
-func (c *cache) find(ref grant.Ref) *entry {
 	if ref.ID != "" {
 		return c.byID(ref.ID).get(ref.ID)
 	}
@@ -151,69 +131,64 @@ func (c *cache) doubt() { c.doubts.Add(1) }
 // trusts reports whether a snapshot may be used without asking the store.
 func (c *cache) trusts(s *snapshot) bool { return s.asOf == c.doubts.Load() }
 
-// begin returns an entry, already in the cache, for a snapshot about to be
-// built. While it is empty it stands in for the connection: a change that comes
-// meanwhile takes it out, and filling it then shows nobody anything. old is what
-// was cached before, or nil.
-func (c *cache) begin(conn grant.Connection, old *snapshot) *entry {
-	e := &entry{id: conn.ID, address: address{conn.Key, conn.App}, before: old}
-	s := c.byID(e.id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, there := s.entries[e.id]; !there && len(s.entries) >= c.most {
-		for id, victim := range s.entries { // any one; map order is random enough
-			delete(s.entries, id)
-			c.byAddress(victim.address).set(victim.address, nil)
+// keep takes in a snapshot that began to be read after a number of changes, and
+// reports whether its connection has not changed since. If it has, the snapshot may
+// be of before, and what is cached stays.
+func (c *cache) keep(s *snapshot, after int64) bool {
+	ids := c.byID(s.connection.ID)
+	ids.mu.Lock()
+	defer ids.mu.Unlock()
+	if *c.last(s.connection.ID) > after {
+		return false
+	}
+	if _, there := ids.snapshots[s.connection.ID]; !there && len(ids.snapshots) >= c.most {
+		for _, victim := range ids.snapshots { // any one; map order is random enough
+			c.remove(ids, victim)
 			break
 		}
 	}
-	s.entries[e.id] = e
-	c.byAddress(e.address).set(e.address, e)
-	return e
+	c.put(ids, s)
+	return true
 }
 
-// holds reports whether the entry is still the connection's.
-func (c *cache) holds(e *entry) bool { return c.byID(e.id).get(e.id) == e }
+// change locks the shard of a connection that has changed, and returns it with what
+// is cached of the connection.
+func (c *cache) change(connectionID string) (*shard[string], *snapshot) {
+	ids := c.byID(connectionID)
+	ids.mu.Lock()
+	*c.last(connectionID) = c.changes.Add(1)
+	return ids, ids.snapshots[connectionID]
+}
 
-// end takes out an entry that could not be filled, and puts back what was there
-// before, which nothing has changed since.
-func (c *cache) end(e *entry) {
-	s := c.byID(e.id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.entries[e.id] != e:
-	case e.before != nil:
-		e.snap.Store(e.before)
-	default:
-		delete(s.entries, e.id)
-		c.byAddress(e.address).set(e.address, nil)
-	}
+// last is the number of the last change of a connection. Its shard is locked.
+func (c *cache) last(connectionID string) *int64 {
+	return &c.latest[maphash.String(c.seed, connectionID)%uint64(len(c.latest))]
+}
+
+// put caches a snapshot, in a shard of ids that is locked.
+func (c *cache) put(ids *shard[string], s *snapshot) {
+	ids.snapshots[s.connection.ID] = s
+	c.byAddress(s.address()).set(s.address(), s)
+}
+
+// remove forgets a snapshot, in a shard of ids that is locked.
+func (c *cache) remove(ids *shard[string], s *snapshot) {
+	delete(ids.snapshots, s.connection.ID)
+	c.byAddress(s.address()).delete(s.address())
 }
 
 // suspect has a connection read again when it is asked for, because something
 // about it has changed that does not end its tokens. What was read before stands
 // in while the store cannot be read.
 func (c *cache) suspect(connectionID string) {
-	s := c.byID(connectionID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.entries[connectionID]
-	if e == nil {
-		return
-	}
-	old := e.last()
-	if old == nil { // being built from what is out of date now
-		delete(s.entries, connectionID)
-		c.byAddress(e.address).set(e.address, nil)
+	ids, old := c.change(connectionID)
+	defer ids.mu.Unlock()
+	if old == nil {
 		return
 	}
 	next := *old
 	next.asOf = never
-	fresh := &entry{id: e.id, address: e.address}
-	fresh.snap.Store(&next)
-	s.entries[e.id] = fresh
-	c.byAddress(e.address).set(e.address, fresh)
+	c.put(ids, &next)
 }
 
 // never is no number of doubts.
@@ -236,12 +211,10 @@ func (c *cache) knows(connectionID, grantID string, v grant.Version) bool {
 
 // drop forgets a connection.
 func (c *cache) drop(connectionID string) {
-	s := c.byID(connectionID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.entries[connectionID]; e != nil {
-		delete(s.entries, connectionID)
-		c.byAddress(e.address).set(e.address, nil)
+	ids, old := c.change(connectionID)
+	defer ids.mu.Unlock()
+	if old != nil {
+		c.remove(ids, old)
 	}
 }
 
@@ -253,33 +226,21 @@ func (c *cache) renew(g grant.Grant, cred grant.Credential, degraded bool) {
 	} else {
 		c.journaled.Delete(g.ID)
 	}
-	s := c.byID(g.ConnectionID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.entries[g.ConnectionID]
-	if e == nil {
+	ids, old := c.change(g.ConnectionID)
+	defer ids.mu.Unlock()
+	if old == nil {
 		return
 	}
-	old := e.last()
-	at := -1
-	if old != nil {
-		at = slices.IndexFunc(old.grants, func(h held) bool { return h.grant.ID == g.ID })
-	}
+	at := slices.IndexFunc(old.grants, func(h held) bool { return h.grant.ID == g.ID })
 	if at < 0 || !old.grants[at].grant.Version.Before(g.Version) && !old.degraded {
-		// Being built for the first time, or of a grant it does not know: build it again.
-		delete(s.entries, g.ConnectionID)
-		c.byAddress(e.address).set(e.address, nil)
+		c.remove(ids, old) // of a grant it does not know: read it again
 		return
 	}
 	next := &snapshot{connection: old.connection, grants: slices.Clone(old.grants), degraded: degraded, asOf: old.asOf}
 	h := &next.grants[at]
 	h.grant, h.cred, h.until = g, cred, c.until(g)
 	next.finish(g.Status.Since)
-	// A new entry, so that whoever is filling the old one fills nothing.
-	fresh := &entry{id: e.id, address: e.address}
-	fresh.snap.Store(next)
-	s.entries[e.id] = fresh
-	c.byAddress(e.address).set(e.address, fresh)
+	c.put(ids, next)
 }
 
 // changed takes in that the status of a grant has changed, and forgets what the

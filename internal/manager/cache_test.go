@@ -17,9 +17,9 @@ type counting struct {
 	reads atomic.Int64
 }
 
-func (c *counting) Holdings(ctx context.Context, id string) ([]store.Holding, error) {
+func (c *counting) Holdings(ctx context.Context, ref grant.Ref) (grant.Connection, []store.Holding, error) {
 	c.reads.Add(1)
-	return c.Store.Holdings(ctx, id)
+	return c.Store.Holdings(ctx, ref)
 }
 
 func TestReadsAskTheStoreOnlyInsideTheRefreshWindow(t *testing.T) {
@@ -91,6 +91,13 @@ func (f *failing) Connection(ctx context.Context, r grant.Ref) (grant.Connection
 		return grant.Connection{}, err
 	}
 	return f.Store.Connection(ctx, r)
+}
+
+func (f *failing) Holdings(ctx context.Context, r grant.Ref) (grant.Connection, []store.Holding, error) {
+	if err := f.err(); err != nil {
+		return grant.Connection{}, nil, err
+	}
+	return f.Store.Holdings(ctx, r)
 }
 
 func (f *failing) NextDue(ctx context.Context, app string) (time.Time, bool, error) {

@@ -21,12 +21,12 @@ type reading struct {
 	broken atomic.Bool
 }
 
-func (r *reading) Connection(ctx context.Context, ref grant.Ref) (grant.Connection, error) {
+func (r *reading) Holdings(ctx context.Context, ref grant.Ref) (grant.Connection, []store.Holding, error) {
 	r.reads.Add(1)
 	if r.broken.Load() {
-		return grant.Connection{}, store.ErrUnavailable
+		return grant.Connection{}, nil, store.ErrUnavailable
 	}
-	return r.Store.Connection(ctx, ref)
+	return r.Store.Holdings(ctx, ref)
 }
 
 // TestACachedConnectionIsReadAgainWhenAnotherProcessChangedIt tells what becomes

@@ -42,35 +42,28 @@ func (m *Manager) build(ctx context.Context, ref grant.Ref) (*snapshot, error) {
 
 func (m *Manager) buildOnce(ctx context.Context, ref grant.Ref) (*snapshot, error) {
 	for try := 1; ; try++ {
-		c, err := m.c.Store.Connection(ctx, ref)
+		asOf, after := m.cache.doubts.Load(), m.cache.changes.Load()
+		c, holdings, err := m.c.Store.Holdings(ctx, ref)
 		if err != nil {
 			return nil, err
 		}
-		old, asOf := m.cache.last(grant.Ref{ID: c.ID}), m.cache.doubts.Load()
-		e := m.cache.begin(c, old)
-		s, err := m.read(ctx, c, old)
+		s, err := m.snapshot(c, holdings)
 		if err != nil {
-			m.cache.end(e)
 			return nil, err
 		}
 		if s.asOf = asOf; slices.ContainsFunc(s.grants, func(h held) bool { return h.ahead }) {
 			s.asOf = never
 		}
-		e.snap.Store(s)
-		if m.cache.holds(e) || try == buildTries {
+		if m.cache.keep(s, after) || try == buildTries {
 			return s, nil
 		}
 		// Something changed while it was read.
 	}
 }
 
-// read reads everything a token read needs of a connection. old is what was
-// known of it before, or nil.
-func (m *Manager) read(ctx context.Context, c grant.Connection, old *snapshot) (*snapshot, error) {
-	holdings, err := m.c.Store.Holdings(ctx, c.ID)
-	if err != nil {
-		return nil, err
-	}
+// snapshot makes one of what was read.
+func (m *Manager) snapshot(c grant.Connection, holdings []store.Holding) (*snapshot, error) {
+	old := m.cache.get(grant.Ref{ID: c.ID})
 	s := &snapshot{connection: c}
 	for _, is := range holdings {
 		h, degraded, err := m.hold(is, old)
@@ -94,7 +87,8 @@ func (m *Manager) read(ctx context.Context, c grant.Connection, old *snapshot) (
 	return s, nil
 }
 
-// hold opens a grant's current credentials. degraded is set if they are the
+// hold opens a grant's current credentials. old is what was known of its connection
+// before, or nil. degraded is set if they are the
 // journal's, because the store cannot take them yet.
 func (m *Manager) hold(is store.Holding, old *snapshot) (h held, degraded bool, err error) {
 	g := is.Grant

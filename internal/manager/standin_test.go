@@ -73,10 +73,10 @@ type interrupted struct {
 	grants func()
 }
 
-func (i *interrupted) Holdings(ctx context.Context, id string) ([]store.Holding, error) {
+func (i *interrupted) Holdings(ctx context.Context, ref grant.Ref) (grant.Connection, []store.Holding, error) {
 	if i.grants != nil {
 		i.grants()
-		return nil, store.ErrUnavailable
+		return grant.Connection{}, nil, store.ErrUnavailable
 	}
-	return i.failing.Holdings(ctx, id)
+	return i.failing.Holdings(ctx, ref)
 }

@@ -203,7 +203,7 @@ func (m *Manager) ask(ctx context.Context, ref grant.Ref, w want) (_ *snapshot, 
 
 // standIn is what the cache has for a caller, nil if nothing.
 func (m *Manager) standIn(ref grant.Ref, w want) *Handout {
-	s := m.cache.last(ref)
+	s := m.cache.get(ref)
 	if s == nil {
 		return nil
 	}

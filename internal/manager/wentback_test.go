@@ -90,9 +90,10 @@ func (b *goingBack) show(k *kit, g grant.Grant, token string) {
 	b.grant = g
 }
 
-func (b *goingBack) Holdings(ctx context.Context, id string) ([]store.Holding, error) {
-	if b.grant.ConnectionID == id {
-		return []store.Holding{{Grant: b.grant, Sealed: b.sealed}}, nil
+func (b *goingBack) Holdings(ctx context.Context, ref grant.Ref) (grant.Connection, []store.Holding, error) {
+	c, list, err := b.Store.Holdings(ctx, ref)
+	if b.grant.ConnectionID == c.ID {
+		list = []store.Holding{{Grant: b.grant, Sealed: b.sealed}}
 	}
-	return b.Store.Holdings(ctx, id)
+	return c, list, err
 }

@@ -8,9 +8,10 @@ import (
 
 // Holdings is what tokens are handed out from.
 type Holdings interface {
-	// Holdings returns the live grants of a connection that have credentials, ordered
-	// by id and read together in one query; none is no error.
-	Holdings(ctx context.Context, connectionID string) ([]Holding, error)
+	// Holdings returns the connection a ref names, and those of its grants that are
+	// live and have credentials, ordered by id; none is no error. It asks the
+	// database once. ErrNotFound if there is no such connection.
+	Holdings(ctx context.Context, ref grant.Ref) (grant.Connection, []Holding, error)
 }
 
 // Holding is a live grant with what it can do.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 
+	"github.com/evergrant/evergrant/internal/grant"
 	"github.com/evergrant/evergrant/internal/store"
 )
 
@@ -11,9 +12,13 @@ const holdingsQuery = `SELECT v.sealed, (SELECT json_group_array(l.id ORDER BY l
 	WHERE c.id = ? AND g.state IN ('connected', 'degraded') ORDER BY g.id`
 
 // Holdings implements [store.Holdings].
-func (s *Store) Holdings(ctx context.Context, connectionID string) ([]store.Holding, error) {
+func (s *Store) Holdings(ctx context.Context, ref grant.Ref) (grant.Connection, []store.Holding, error) {
+	c, err := s.Connection(ctx, ref)
+	if err != nil {
+		return grant.Connection{}, nil, err
+	}
 	var list []store.Holding
-	err := s.each(ctx, holdingsQuery, []any{connectionID}, func(row scanner) error {
+	err = s.each(ctx, holdingsQuery, []any{c.ID}, func(row scanner) error {
 		var h store.Holding
 		var r grantRow
 		err := row.Scan(append([]any{&h.Sealed, jsonColumn{&h.Locations}}, r.dest()...)...)
@@ -21,5 +26,5 @@ func (s *Store) Holdings(ctx context.Context, connectionID string) ([]store.Hold
 		list = append(list, h)
 		return err
 	})
-	return list, err
+	return c, list, err
 }

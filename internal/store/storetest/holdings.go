@@ -8,7 +8,7 @@ import (
 // holdings reads what tokens of a connection are handed out from.
 func (f *fixture) holdings(connectionID string) []store.Holding {
 	f.Helper()
-	all, err := f.Holdings(f.ctx, connectionID)
+	_, all, err := f.Holdings(f.ctx, grant.Ref{ID: connectionID})
 	f.ok(err)
 	return all
 }
@@ -27,6 +27,31 @@ func holdingTests() map[string]func(*fixture) {
 			f.ok(f.Commit(f.ctx, r))
 			equal(f, "after a refresh", f.holdings(g.ConnectionID),
 				[]store.Holding{{Grant: f.grant(g.ID), Sealed: r.Sealed, Locations: []string{"loc-1", "loc-3"}}})
+		},
+		"they come with their connection, by its id or its address": func(f *fixture) {
+			g := f.connected("k")
+			f.connected("l")
+			is, err := f.Connection(f.ctx, grant.Ref{ID: g.ConnectionID})
+			f.ok(err)
+			for _, ref := range []grant.Ref{{ID: is.ID}, {App: is.App, Key: is.Key}} {
+				c, held, err := f.Holdings(f.ctx, ref)
+				f.ok(err)
+				equal(f, "connection", c, is)
+				equal(f, "holdings", held, []store.Holding{{Grant: f.grant(g.ID), Sealed: sealed(g.ID, g.Version), Locations: []string{}}})
+			}
+		},
+		"a connection without grants is found, one that is not there never": func(f *fixture) {
+			c := f.connection("k")
+			for range 20 { // whatever session of a database is asked
+				got, held, err := f.Holdings(f.ctx, c.Ref())
+				f.ok(err)
+				equal(f, "connection", got, c)
+				equal(f, "holdings", len(held), 0)
+				for _, ref := range []grant.Ref{{ID: "conn_unknown"}, {App: c.App, Key: "unknown"}, {App: "unknown", Key: c.Key}, {}} {
+					_, _, err := f.Holdings(f.ctx, ref)
+					f.is(err, store.ErrNotFound)
+				}
+			}
 		},
 		"a grant with an open attempt is held at the version it has": func(f *fixture) {
 			g := f.connected("k")
@@ -57,7 +82,6 @@ func holdingTests() map[string]func(*fixture) {
 			g = f.connected("l")
 			f.ok(f.Disconnect(f.ctx, g.ID, g.Version, grant.DisconnectedByUs))
 			equal(f, "of a disconnected one", len(f.holdings(g.ConnectionID)), 0)
-			equal(f, "of no connection", len(f.holdings("conn_unknown")), 0)
 		},
 	}
 }
