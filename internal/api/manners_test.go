@@ -278,6 +278,13 @@ func (f *faulty) Connection(ctx context.Context, ref grant.Ref) (grant.Connectio
 	return f.Store.Connection(ctx, ref)
 }
 
+func (f *faulty) Holdings(ctx context.Context, ref grant.Ref) (grant.Connection, []store.Holding, error) {
+	if err := f.fails(); err != nil {
+		return grant.Connection{}, nil, err
+	}
+	return f.Store.Holdings(ctx, ref)
+}
+
 func (f *faulty) ListConnections(ctx context.Context, c store.ConnectionFilter, p store.Page) ([]grant.Connection, string, error) {
 	if err := f.fails(); err != nil {
 		return nil, "", err

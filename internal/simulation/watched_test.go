@@ -79,6 +79,13 @@ func (s *watched) Connection(ctx context.Context, ref grant.Ref) (grant.Connecti
 	return s.Store.Connection(ctx, ref)
 }
 
+func (s *watched) Holdings(ctx context.Context, ref grant.Ref) (grant.Connection, []store.Holding, error) {
+	if err := s.w.err(); err != nil {
+		return grant.Connection{}, nil, err
+	}
+	return s.Store.Holdings(ctx, ref)
+}
+
 func (s *watched) Credentials(ctx context.Context, grantID string) (grant.Grant, []byte, error) {
 	if err := s.w.err(); err != nil {
 		return grant.Grant{}, nil, err

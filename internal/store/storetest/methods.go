@@ -60,7 +60,10 @@ func (f *fixture) methods() []method {
 		{"Grant", func(ctx context.Context) error { _, err := f.Grant(ctx, g.ID); return err }},
 		{"LiveGrants", func(ctx context.Context) error { _, _, err := f.LiveGrants(ctx, app, page); return err }},
 		{"Credentials", func(ctx context.Context) error { _, _, err := f.Credentials(ctx, g.ID); return err }},
-		{"Holdings", func(ctx context.Context) error { _, _, err := f.Holdings(ctx, grant.Ref{ID: g.ConnectionID}); return err }},
+		{"Holdings", func(ctx context.Context) error {
+			_, _, err := f.Holdings(ctx, grant.Ref{ID: g.ConnectionID})
+			return err
+		}},
 		{"Locations", func(ctx context.Context) error { _, err := f.Locations(ctx, g.ConnectionID); return err }},
 		{"SetLocations", func(ctx context.Context) error {
 			return f.SetLocations(ctx, g.ID, []grant.Location{{ID: "loc-1"}}, e)
