@@ -81,6 +81,10 @@ type Verdict struct {
 	RefusedAt time.Time
 	// PauseApp is set when the app itself is refused: one incident, no grant's fault.
 	PauseApp bool
+	// Elsewhere is set with Die when somebody else may have spent the refresh token:
+	// nothing of ours had, and it was too young to have ended by itself. That its
+	// user took the approval back looks the same from here.
+	Elsewhere bool
 }
 
 const (
@@ -169,6 +173,7 @@ func (p Policy) refused(g Grant, f Facts) Verdict {
 		if g.resent() && p.Rotation != Static {
 			v.Reason = RotationLost
 		}
+		v.Elsewhere = v.Reason == RefreshRejected && p.elsewhere(g)
 		return v
 	}
 	first := g.RefusedAt
@@ -178,6 +183,17 @@ func (p Policy) refused(g Grant, f Facts) Verdict {
 	// The state stays what it was: one refusal proves nothing yet.
 	return Verdict{Action: unspent(g), Reason: g.Status.Reason, Next: latest(first.Add(apart), f.Now.Add(backoffFirst)),
 		Refusals: g.Refusals + 1, RefusedAt: first}
+}
+
+// elsewhere reports whether a grant whose refresh token was refused at RefusedAt
+// was refused for what somebody else did. A first send follows nothing that could
+// have spent the token, and a refresh token does not end by itself while the
+// access token beside it lives, or on the day it was issued or adopted.
+func (p Policy) elsewhere(g Grant) bool {
+	if g.resent() || p.Rotation == Static { // a static token survives its use anywhere
+		return false
+	}
+	return g.RefusedAt.Before(g.ExpiresAt) || g.Version.Seq == 0 && g.RefusedAt.Before(g.ConsentAt.Add(day))
 }
 
 // ProbeAt is when the refresh token of g's open attempt may be sent again if

@@ -125,6 +125,7 @@ func TestASecondRefusalProvesDeathIfItIsFarEnoughFromTheFirst(t *testing.T) {
 		}
 		got := grant.Policy{Rotation: tt.rotation}.Judge(g, grant.Facts{Outcome: grant.Refused, Now: now})
 		want := grant.Verdict{Action: tt.action, Reason: tt.reason, Refusals: 2, RefusedAt: now}
+		want.Elsewhere = got.Elsewhere // another test's subject
 		if tt.firstKept {
 			want.RefusedAt = g.RefusedAt
 		}
@@ -134,6 +135,47 @@ func TestASecondRefusalProvesDeathIfItIsFarEnoughFromTheFirst(t *testing.T) {
 		if got != want {
 			t.Errorf("%s:\n got %+v\nwant %+v", tt.name, got, want)
 		}
+	}
+}
+
+func TestAFirstSendThatIsRefusedThoughNothingHadEndedLooksLikeAnothersWork(t *testing.T) {
+	t.Parallel()
+	const never = -100 * day
+	for _, tt := range []struct {
+		name     string
+		rotation grant.Rotation
+		kind     grant.AttemptKind
+		left     time.Duration // of the access token at the first refusal
+		seq      int64
+		consent  time.Duration // ago
+		deadline time.Duration // from now; 0 if not known
+		want     bool
+	}{
+		{"while the access token lives", grant.FamilyKill, grant.FirstSend, time.Minute, 7, 9 * day, 0, true},
+		{"it ended between the two refusals", grant.Strict, grant.FirstSend, time.Second, 7, 9 * day, 0, true},
+		{"the old one would be good for a while, but not for ever", grant.Grace, grant.FirstSend, time.Minute, 7, 9 * day, 0, true},
+		{"nobody knows the policy", grant.Unknown, grant.FirstSend, time.Minute, 7, 9 * day, 0, true},
+		{"it was new, and never renewed", grant.Strict, grant.FirstSend, never, 0, time.Hour, 0, true},
+		{"it was renewed, and long ago", grant.Strict, grant.FirstSend, 0, 1, time.Hour, 0, false},
+		{"it was never renewed, for days", grant.Strict, grant.FirstSend, 0, 0, 2 * day, 0, false},
+		{"a use elsewhere changes nothing", grant.Static, grant.FirstSend, time.Minute, 7, 9 * day, 0, false},
+		{"ours may have been answered", grant.Grace, grant.Resend, time.Minute, 7, 9 * day, 0, false},
+		{"its time was over", grant.Strict, grant.FirstSend, time.Minute, 7, 9 * day, -time.Second, false},
+	} {
+		g := judged(tt.kind)
+		g.Refusals, g.RefusedAt, g.Version.Seq, g.ConsentAt = 1, now.Add(-20*time.Second), tt.seq, now.Add(-tt.consent)
+		g.ExpiresAt = g.RefusedAt.Add(tt.left)
+		if tt.deadline != 0 {
+			g.DeadlineAt = now.Add(tt.deadline)
+		}
+		got := grant.Policy{Rotation: tt.rotation}.Judge(g, grant.Facts{Outcome: grant.Refused, Now: now})
+		if got.Action != grant.Die || got.Elsewhere != tt.want {
+			t.Errorf("%s: %+v, want elsewhere %v", tt.name, got, tt.want)
+		}
+	}
+	g := judged(grant.FirstSend)
+	if got := (grant.Policy{}).Judge(g, grant.Facts{Outcome: grant.Refused, Now: now}); got.Elsewhere {
+		t.Errorf("one refusal proves nothing, and yet %+v", got)
 	}
 }
 

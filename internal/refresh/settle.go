@@ -128,6 +128,9 @@ func (a *attempt) failed(v grant.Verdict, res oauth.Result) grant.Event {
 	if a.ans.Status != 0 {
 		data["status"] = a.ans.Status
 	}
+	if v.Elsewhere {
+		data["suspect"] = "used_elsewhere"
+	}
 	if r := a.claim.Repeats; r != nil {
 		data["repeats"], data["repeats_opened_at"] = r.ID, r.OpenedAt.UTC().Format(time.RFC3339)
 	}

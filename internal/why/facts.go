@@ -87,8 +87,13 @@ func (a Account) facts(proofs map[string][]try) []Fact {
 		}
 		for _, tr := range proofs[g.ID] {
 			facts = append(facts, Fact{"evidence", tr.evidence(a.when), tryID(tr.id)})
-			if tr.cause == spent {
+			switch {
+			case tr.cause == spent:
 				why = "the app lacks the permission to renew, often a scope named offline_access"
+			case tr.elsewhere && tr.adopted && g.Seq == 0:
+				why = "the program it was taken over from renewed it, before that or since; stop that program before the merchant logs in again"
+			case tr.elsewhere:
+				why = probably(g.Reason) + ", or another program renewed the same approval"
 			}
 		}
 	}

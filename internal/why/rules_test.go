@@ -57,6 +57,8 @@ func TestAnyLogGivesAStory(t *testing.T) {
 			return rapid.SampledFrom([]float64{-1, 0, 1, 2, 503, 1e9, 1e300}).Draw(t, name)
 		case "cause":
 			return rapid.SampledFrom([]string{"operator", "refusals", "restore"}).Draw(t, name)
+		case "suspect":
+			return rapid.SampledFrom([]string{"used_elsewhere", secretText}).Draw(t, name)
 		case "attempt":
 			return rapid.SampledFrom([]string{testID("att", 1), testID("att", 2), secretText}).Draw(t, name)
 		case "next_try_at":
@@ -69,7 +71,7 @@ func TestAnyLogGivesAStory(t *testing.T) {
 		return foreignText.Draw(t, name)
 	}
 	names := []string{"outcome", "kind", "final", "at_provider", "duration_ms", "seq", "epoch", "status", "attempt", "next_try_at", "identity",
-		"missing", "added", "lost", "error", "description", "problem", "link", "recovered", "source", "cause"}
+		"missing", "added", "lost", "error", "description", "problem", "link", "recovered", "source", "cause", "suspect"}
 	event := rapid.Custom(func(t *rapid.T) client.Event {
 		e := client.Event{
 			Type: rapid.SampledFrom(types).Draw(t, "type"), Time: moment.Draw(t, "time"), App: "k-series",

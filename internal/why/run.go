@@ -44,6 +44,9 @@ type try struct {
 	resend   bool // it repeated one of unknown outcome
 	id       string
 	repeats  string // the try of unknown outcome that it repeats
+	// elsewhere: somebody else may have used what was refused; adopted: they had it
+	// before us.
+	elsewhere, adopted bool
 }
 
 // tryOf reads the event of a failed renewal.
@@ -55,6 +58,7 @@ func tryOf(e client.Event) try {
 		repeats: ownID(textOf(e.Data, "repeats")),
 	}
 	tr.final, _ = e.Data["final"].(bool)
+	tr.elsewhere = textOf(e.Data, "suspect") == "used_elsewhere"
 	if ms := countOf(e.Data, "duration_ms"); ms > 0 {
 		tr.from = e.Time.Add(-min(time.Duration(ms), time.Hour/time.Millisecond) * time.Millisecond)
 	}
@@ -311,7 +315,12 @@ func whyEnded(last try) string {
 	case "rotation_lost":
 		return "A try before must have been granted, and its answer is gone. The approval has ended."
 	}
-	return "One refusal would prove nothing; two do: the approval has ended."
+	text := "One refusal would prove nothing; two do: the approval has ended."
+	if last.elsewhere {
+		text += " It was refused the first time we used it, and too young to end by itself: unless access was removed at the provider, " +
+			"another program has used it."
+	}
+	return text
 }
 
 // success says that a run ended well, in a sentence about another moment.

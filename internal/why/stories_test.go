@@ -248,6 +248,57 @@ What happened to Anna P.'s approval of 21 Nov 2026 10:00:00 +01:00
 Next: evergrant link create cafe_nord@k-series
 `,
 		},
+		"refused though nothing had ended": {
+			conn: needs("refresh_rejected", "14:02:20"),
+			log: begin().renewed("13:37:00", g1, 1).
+				failed("14:02:10", g1, 1, "refused", "refresh_rejected", refusedWords, "next=14:02:20").
+				failed("14:02:20", g1, 2, "refused", "refresh_rejected", "final=true", "suspect=used_elsewhere", refusedWords),
+			want: `
+Café Nord (cafe_nord@k-series) needs its merchant to log in again.
+  since     21 Nov 2026 14:02:20 +01:00 (37 minutes), reason refresh_rejected
+  evidence  21 Nov 2026 14:02:10 +01:00 refused (invalid_grant) (try att_01M80000000000000000000001)
+            21 Nov 2026 14:02:20 +01:00 refused (invalid_grant) (try att_01M80000000000000000000002)
+  probably  access was removed at the provider, or the person who connected has left, or another
+            program renewed the same approval
+
+What happened to Anna P.'s approval of 21 Nov 2026 10:00:00 +01:00
+(grant_01M80000000000000000000001)
+  21 Nov 2026, +01:00
+    10:00:00  Connected, approved by Anna P.
+    13:37:00  Renewed.
+    14:02:09  The provider refused to renew (invalid_grant), and again at 14:02:20. One refusal
+              would prove nothing; two do: the approval has ended. It was refused the first time we
+              used it, and too young to end by itself: unless access was removed at the provider,
+              another program has used it. (try att_01M80000000000000000000002)
+
+Next: evergrant link create cafe_nord@k-series
+`,
+		},
+		"handed over, and refused the first time": {
+			conn: cafe("needs_reauthorization", "refresh_rejected", "14:02:20", anna("needs_reauthorization", "refresh_rejected", func(g *client.Grant) { g.Seq = 0 })),
+			log: new(logbook).add("14:02:05", "grant.issued", "ok", g1, map[string]any{"source": "adopted", "epoch": 1}).
+				failed("14:02:10", g1, 1, "refused", "refresh_rejected", refusedWords, "next=14:02:20").
+				failed("14:02:20", g1, 2, "refused", "refresh_rejected", "final=true", "suspect=used_elsewhere", refusedWords),
+			want: `
+Café Nord (cafe_nord@k-series) needs its merchant to log in again.
+  since     21 Nov 2026 14:02:20 +01:00 (37 minutes), reason refresh_rejected
+  evidence  21 Nov 2026 14:02:10 +01:00 refused (invalid_grant) (try att_01M80000000000000000000001)
+            21 Nov 2026 14:02:20 +01:00 refused (invalid_grant) (try att_01M80000000000000000000002)
+  probably  the program it was taken over from renewed it, before that or since; stop that program
+            before the merchant logs in again
+
+What happened to Anna P.'s approval of 21 Nov 2026 10:00:00 +01:00
+(grant_01M80000000000000000000001)
+  21 Nov 2026, +01:00
+    14:02:05  Connected with tokens that were handed over, approved by Anna P.
+    14:02:09  The provider refused to renew (invalid_grant), and again at 14:02:20. One refusal
+              would prove nothing; two do: the approval has ended. It was refused the first time we
+              used it, and too young to end by itself: unless access was removed at the provider,
+              another program has used it. (try att_01M80000000000000000000002)
+
+Next: evergrant link create cafe_nord@k-series
+`,
+		},
 		"refused once by mistake": {
 			conn: works,
 			log: begin().

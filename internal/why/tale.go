@@ -15,7 +15,9 @@ type tale struct {
 
 	good renewals // since the last chapter
 	seq  int64    // of the newest renewal, -1 if it is not known
-	run  run      // failed renewals since the last chapter
+	// adopted says that the tokens were handed over, not given for a login.
+	adopted bool
+	run     run // failed renewals since the last chapter
 	// proof is what the grant was given up for, as long as it is.
 	proof []try
 }
@@ -42,7 +44,7 @@ func (tl *tale) issued(e client.Event, who string) {
 	unsettled := tl.run.unsettled()
 	tl.settle()
 	text := "Connected"
-	if textOf(e.Data, "source") == "adopted" {
+	if tl.adopted = textOf(e.Data, "source") == "adopted"; tl.adopted {
 		text = "Connected with tokens that were handed over"
 	}
 	if again {
@@ -102,6 +104,7 @@ func recovery(from string) string {
 // failed takes in a renewal that failed.
 func (tl *tale) failed(e client.Event) {
 	tr := tryOf(e)
+	tr.adopted = tl.adopted
 	if tr.cause == misconfigured && tl.t.told {
 		return // that is the app's story
 	}

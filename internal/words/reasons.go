@@ -44,7 +44,7 @@ func reasons() []Entry {
 		{Code: "key_unavailable", Kinds: r, Is: "waits for us: the key that seals tokens is not available.", ActBy: "operator", Next: readLog,
 			Means: "The tokens cannot be opened, because the master key they were sealed with is not there or not the right one."},
 		{Code: "refresh_rejected", Kinds: r, Is: logInAgain, ActBy: "merchant", Next: newLink, Cause: removed,
-			Means: "The provider refused the refresh token for good, and was asked twice."},
+			Means: "The provider refused the refresh token for good, and was asked twice. If the merchant removed nothing, another program may have renewed the same approval, such as the one it was taken over from: stop that one first."},
 		{Code: "revoked", Kinds: r, Is: logInAgain, ActBy: "merchant", Next: newLink, Cause: removed,
 			Means: "The approval was taken back at the provider."},
 		{Code: "deadline_passed", Kinds: r, Is: logInAgain, ActBy: "merchant", Next: newLink,
