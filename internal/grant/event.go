@@ -32,6 +32,7 @@ const (
 	EventAppResumed                EventType = "app.resumed"           // see PauseCause
 	EventAppAccepted               EventType = "app.credentials_accepted"
 	EventRotationContradicted      EventType = "app.rotation_contradicted" // the provider does what the rotation policy rules out
+	EventTokensExpired             EventType = "app.tokens_expired"        // what refreshes bring is over when it comes
 	WebhookDisabled                EventType = "webhook.disabled"          // nothing is delivered to it any more
 	WebhookTest                    EventType = "webhook.test"              // sent on demand; never in the log
 )
@@ -43,7 +44,8 @@ func EventTypes() []EventType {
 		ConnectionDeadlineNear, ConnectionLocationsChanged, ConnectionScopeChanged, ConnectionDisconnected, ConnectionDeleted,
 		GrantIssued, GrantRefreshed, GrantRefreshFailed, GrantRevoked,
 		LinkCreated, LinkOpened, LinkCompleted, LinkFailed, LinkHelpRequested, AuthorizationStarted,
-		EventAppRejected, EventAppAccepted, EventAppPaused, EventAppResumed, EventRotationContradicted, WebhookDisabled,
+		EventAppRejected, EventAppAccepted, EventAppPaused, EventAppResumed, EventRotationContradicted, EventTokensExpired,
+		WebhookDisabled,
 	}
 }
 
@@ -64,7 +66,7 @@ type Event struct {
 // ActBy returns who has to act on the event.
 func (e Event) ActBy() Actor {
 	switch {
-	case e.Type == EventRotationContradicted, e.Type == WebhookDisabled:
+	case e.Type == EventRotationContradicted, e.Type == EventTokensExpired, e.Type == WebhookDisabled:
 		return Operator
 	case e.Type == ConnectionDeadlineNear && (e.Reason == "" || e.Reason == OK):
 		return Merchant // renewals work and will not move the end

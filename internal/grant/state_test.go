@@ -182,6 +182,7 @@ func TestAnEventIsForItsReasonsActor(t *testing.T) {
 		{grant.Event{Reason: grant.KeyUnavailable}, grant.Operator},
 		{grant.Event{Type: grant.ConnectionDegraded}, grant.Nobody},
 		{grant.Event{Type: grant.EventRotationContradicted}, grant.Operator},
+		{grant.Event{Type: grant.EventTokensExpired}, grant.Operator},
 		{grant.Event{Type: grant.WebhookDisabled}, grant.Operator},
 		// Renewals work and will not move the end.
 		{grant.Event{Type: grant.ConnectionDeadlineNear}, grant.Merchant},

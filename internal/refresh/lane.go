@@ -52,7 +52,7 @@ type lane struct {
 	free    int             // of them; fewer than none after the fleet has grown
 	waiting []chan struct{} // callers waiting for a slot, first come first served
 	secret  int             // the client secret that worked last
-	told    map[contradiction]bool
+	told    map[observation]bool
 	// suspicious is the last grant whose refresh token was refused on repetition.
 	suspicious string
 }
@@ -60,7 +60,7 @@ type lane struct {
 func newLane(e *Engine, app *provider.App) *lane {
 	return &lane{
 		e: e, app: app, slots: app.Policy.InFlight(), free: app.Policy.InFlight(), wake: make(chan struct{}, 1),
-		telling: make(chan struct{}, 1), told: make(map[contradiction]bool),
+		telling: make(chan struct{}, 1), told: make(map[observation]bool),
 		gate: newGate(), pace: newPacer(app.Policy.RatePerSecond),
 	}
 }

@@ -23,7 +23,7 @@ func TestAnyLogGivesAStory(t *testing.T) {
 		"connection.connected", "connection.reconnected", "connection.degraded", "connection.recovered", "connection.needs_reauthorization",
 		"connection.disconnected", "connection.scope_changed", "connection.locations_changed", "connection.deleted",
 		"link.created", "link.opened", "link.failed", "link.help_requested", "link.completed", "authorization.started",
-		"app.credentials_rejected", "app.credentials_accepted", "app.paused", "app.resumed", "something.new", "",
+		"app.credentials_rejected", "app.credentials_accepted", "app.tokens_expired", "app.paused", "app.resumed", "something.new", "",
 	}
 	outcomes := []string{"lost", "refused", "misconfigured", "throttled", "unclear", "not_sent", "invalid", ""}
 	reasons := []string{"ok", "answer_lost", "rotation_lost", "refresh_rejected", "deadline_passed", "key_unavailable", "network", ""}

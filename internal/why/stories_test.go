@@ -368,6 +368,27 @@ What happened to Anna P.'s approval of 21 Nov 2026 10:00:00 +01:00
 Next: correct apps.k-series.client_id or client_secret and restart the server
 `,
 		},
+		"tokens that are over when they come": {
+			conn: works,
+			log: begin().renewed("14:25:00", g1, 1).
+				add("14:25:00", "app.tokens_expired", "", "", map[string]any{"grant": g1, "expires_in": 1}).
+				renewed("14:25:05", g1, 2),
+			want: `
+Café Nord (cafe_nord@k-series) works. Nothing to do.
+  since     21 Nov 2026 10:00:00 +01:00 (4 hours), reason ok
+  token     approved by Anna P., renewed 12 times, good until 21 Nov 2026 15:00:00 +01:00
+
+What happened to Anna P.'s approval of 21 Nov 2026 10:00:00 +01:00
+(grant_01M80000000000000000000001)
+  21 Nov 2026, +01:00
+    10:00:00  Connected, approved by Anna P.
+    14:25:00  The provider answered a renewal with a token that was over when it came, or seconds
+              later. Whoever asks for one has to wait while that goes on.
+    14:25:00  Renewed 2 times without trouble, the last time at 14:25:05.
+
+Next: evergrant token cafe_nord@k-series
+`,
+		},
 		"a pause by us, which a renewal that was under way does not end": {
 			conn: works,
 			log: begin().

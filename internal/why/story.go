@@ -140,6 +140,9 @@ func (t *teller) hear(e client.Event, later []client.Event) {
 		t.incidentBegins(appRejected, e)
 	case "app.credentials_accepted":
 		t.incidentEnds(appRejected, e.Time)
+	case "app.tokens_expired":
+		t.add(e.Time, aboutIncidents, "The provider answered a renewal with a token that was over when it came, or seconds later. "+
+			"Whoever asks for one has to wait while that goes on.")
 	case "app.paused":
 		t.incidentBegins(appPaused, e)
 	case "app.resumed":
