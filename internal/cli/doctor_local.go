@@ -130,6 +130,7 @@ func (d *doctor) store(conf *config.Config) {
 	}
 	if st.Counts != nil {
 		d.keys(ctx, conf, db, st)
+		d.twice(db)
 	}
 }
 

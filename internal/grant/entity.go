@@ -2,6 +2,7 @@ package grant
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -87,6 +88,22 @@ func (i Identity) SameParty(o Identity) bool {
 // SamePerson reports whether the same user approved both.
 func (i Identity) SamePerson(o Identity) bool {
 	return i.Subject != "" && i.Subject == o.Subject && i.Issuer == o.Issuer
+}
+
+// Login names whose approval it is, as far as that is known: a user, else an
+// account, else businesses; "" if nothing is. Live grants of one app that have the
+// same are one account connected more than once, and of those many providers
+// keep only so many.
+func (i Identity) Login() string {
+	switch {
+	case i.Subject != "":
+		return strings.Join([]string{i.Issuer, "subject", i.Subject}, "\x00")
+	case i.Account != "":
+		return strings.Join([]string{i.Issuer, "account", i.Account}, "\x00")
+	case len(i.Businesses) > 0:
+		return strings.Join(append([]string{i.Issuer, "businesses"}, slices.Sorted(slices.Values(i.Businesses))...), "\x00")
+	}
+	return ""
 }
 
 // Grant is one user's authorization inside a connection. The tokens themselves

@@ -63,6 +63,33 @@ func TestSamePerson(t *testing.T) {
 	}
 }
 
+func TestALoginIsWhoApprovedAsFarAsIsKnown(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		a, b grant.Identity
+		same bool
+	}{
+		"one user":                         {grant.Identity{Issuer: "i", Subject: "anna"}, grant.Identity{Issuer: "i", Subject: "anna", Name: "Anna"}, true},
+		"one user, seen to reach more":     {grant.Identity{Subject: "anna", Businesses: []string{"1"}}, grant.Identity{Subject: "anna", Businesses: []string{"1", "2"}}, true},
+		"two users of an account":          {grant.Identity{Subject: "anna", Account: "9"}, grant.Identity{Subject: "ben", Account: "9"}, false},
+		"two issuers":                      {grant.Identity{Issuer: "i", Subject: "anna"}, grant.Identity{Issuer: "j", Subject: "anna"}, false},
+		"one account":                      {grant.Identity{Account: "9"}, grant.Identity{Account: "9"}, true},
+		"an account is no user":            {grant.Identity{Account: "9"}, grant.Identity{Subject: "9"}, false},
+		"the same businesses":              {grant.Identity{Businesses: []string{"1", "2"}}, grant.Identity{Businesses: []string{"2", "1"}}, true},
+		"some of the businesses":           {grant.Identity{Businesses: []string{"1", "2"}}, grant.Identity{Businesses: []string{"1"}}, false},
+		"a business is not half of two":    {grant.Identity{Businesses: []string{"12"}}, grant.Identity{Businesses: []string{"1", "2"}}, false},
+		"a business is no account of that": {grant.Identity{Businesses: []string{"1"}}, grant.Identity{Account: "1"}, false},
+	} {
+		a, b := tt.a.Login(), tt.b.Login()
+		if a == "" || b == "" || (a == b) != tt.same {
+			t.Errorf("%s: %q and %q, want the same: %v", name, a, b, tt.same)
+		}
+	}
+	if got := (grant.Identity{Issuer: "i", Name: "Anna"}).Login(); got != "" {
+		t.Errorf("a name alone is a login: %q", got)
+	}
+}
+
 func TestVersionsAreOrdered(t *testing.T) {
 	t.Parallel()
 	number := rapid.OneOf(rapid.Int64Range(0, 3), rapid.Int64Range(0, 1<<62))
