@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/grant"
@@ -30,9 +29,10 @@ func (s *Store) NextDue(ctx context.Context, app string) (time.Time, bool, error
 const (
 	claimColumns = `g.n, g.connection_n, c.key, g.credential_n, g.previous_n, g.refreshed_n, v.sealed, ` + grantColumns
 	claimTables  = grantTables + ` LEFT JOIN credentials v ON v.n = g.credential_n`
-	claimQuery   = `SELECT ` + claimColumns + claimTables + ` WHERE g.app = ? AND g.due_at <= ? AND ` + isDue + `
+	// Without the plus SQLite would plan anew for each limit it is given.
+	claimQuery = `SELECT ` + claimColumns + claimTables + ` WHERE g.app = ? AND g.due_at <= ? AND ` + isDue + `
 		AND (g.attempt IS NULL OR g.attempt_unknown OR g.attempt_owner <> ?)
-		ORDER BY g.due_at, g.n LIMIT ?`
+		ORDER BY g.due_at, g.n LIMIT +?`
 	claimOneQuery = `SELECT ` + claimColumns + claimTables + ` WHERE g.id = ?`
 )
 
@@ -50,29 +50,27 @@ func (r *claimRow) dest() []any {
 	return append([]any{&r.n, &r.connectionN, &r.key, &r.credential, &r.previous, &r.refreshed, &r.sealed}, r.grantRow.dest()...)
 }
 
-// Claim implements [store.Attempts]. The grants are read before the transaction,
-// beside the writer; in it they are claimed if they are still as they were read.
-// Only if one is not, the writer looks for itself.
+// Claim implements [store.Attempts].
 func (s *Store) Claim(ctx context.Context, r store.ClaimRequest) ([]store.Claim, error) {
-	limit := max(r.Limit, 0)
-	var due []claimRow
-	err := s.each(ctx, claimQuery, []any{r.App, micros(s.now()), r.Owner, limit}, collect(&due))
-	if err != nil || len(due) == 0 {
-		return nil, err
-	}
 	var claims []store.Claim
-	err = s.w.do(ctx, func(t *tx) error {
-		claims = make([]store.Claim, 0, len(due))
-		if err := t.claimAll(r, due, &claims); err != nil || len(claims) == len(due) {
+	err := s.w.do(ctx, func(t *tx) error {
+		var due []claimRow
+		err := t.each(claimQuery, []any{r.App, micros(t.now), r.Owner, max(r.Limit, 0)}, func(row scanner) error {
+			var c claimRow
+			err := row.Scan(c.dest()...)
+			due = append(due, c)
 			return err
-		}
-		var missed []claimRow
-		err := t.each(claimQuery, []any{r.App, micros(t.now), r.Owner, limit - len(claims)}, collect(&missed))
+		})
 		if err != nil {
 			return err
 		}
-		defer slices.SortStableFunc(claims, func(a, b store.Claim) int { return a.DueAt.Compare(b.DueAt) })
-		return t.claimAll(r, missed, &claims)
+		claims = make([]store.Claim, len(due))
+		for i := range due {
+			if claims[i], err = t.claim(r, due[i]); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -80,40 +78,19 @@ func (s *Store) Claim(ctx context.Context, r store.ClaimRequest) ([]store.Claim,
 	return claims, nil
 }
 
-// collect reads rows into a list.
-func collect(rows *[]claimRow) func(scanner) error {
-	return func(row scanner) error {
-		var r claimRow
-		err := row.Scan(r.dest()...)
-		*rows = append(*rows, r)
-		return err
-	}
-}
-
 // ClaimOne implements [store.Attempts].
 func (s *Store) ClaimOne(ctx context.Context, r store.ClaimRequest, grantID string, of grant.Version) (store.Claim, error) {
-	var row claimRow
-	if err := s.get(ctx, claimOneQuery, []any{grantID}, row.dest()...); err != nil {
-		return store.Claim{}, goneIsStale(grantID, err)
-	}
-	if err := unclaimable(row, r.Owner, of, s.now()); err != nil {
-		return store.Claim{}, err
-	}
 	var c store.Claim
 	err := s.w.do(ctx, func(t *tx) error {
-		var done bool
-		var err error
-		if c, done, err = t.claim(r, row); done || err != nil {
-			return err
-		}
-		var now claimRow
-		if err := t.get(claimOneQuery, []any{grantID}, now.dest()...); err != nil {
+		var row claimRow
+		if err := t.get(claimOneQuery, []any{grantID}, row.dest()...); err != nil {
 			return goneIsStale(grantID, err)
 		}
-		if err := unclaimable(now, r.Owner, of, t.now); err != nil {
+		if err := unclaimable(row, r.Owner, of, t.now); err != nil {
 			return err
 		}
-		c, _, err = t.claim(r, now)
+		var err error
+		c, err = t.claim(r, row)
 		return err
 	})
 	if err != nil {
@@ -153,24 +130,10 @@ func unclaimable(row claimRow, owner string, of grant.Version, now time.Time) er
 	return fmt.Errorf("grant %s %s: %w", row.ID, why, store.ErrStale)
 }
 
-// claimAll claims those of the rows that are still as they were read.
-func (t *tx) claimAll(r store.ClaimRequest, rows []claimRow, claims *[]store.Claim) error {
-	for _, row := range rows {
-		c, done, err := t.claim(r, row)
-		if err != nil {
-			return err
-		}
-		if done {
-			*claims = append(*claims, c)
-		}
-	}
-	return nil
-}
-
-// claim opens an attempt on a grant if it is still as it was read: nothing that
-// ends an attempt leaves all of these columns as they were. One that is open
-// already is replaced.
-func (t *tx) claim(r store.ClaimRequest, row claimRow) (store.Claim, bool, error) {
+// claim opens an attempt on a grant. The row must have been read in this
+// transaction, which nobody else can write in. An attempt that is open already is
+// replaced.
+func (t *tx) claim(r store.ClaimRequest, row claimRow) (store.Claim, error) {
 	a := &grant.Attempt{ID: grant.NewID(grant.AttemptID, t.now), Owner: r.Owner, Kind: grant.FirstSend,
 		Of: row.Version, OpenedAt: t.now}
 	if row.attempt.Valid {
@@ -179,17 +142,13 @@ func (t *tx) claim(r store.ClaimRequest, row claimRow) (store.Claim, bool, error
 	g := row.finish()
 	c := store.Claim{Grant: g, Sealed: row.sealed, DueAt: g.DueAt, Repeats: g.Attempt}
 	c.Grant.Attempt, c.Grant.DueAt = a, truncate(r.Barrier.At(t.now, g.ExpiresAt))
-	done, err := t.change(`UPDATE grants SET due_at = ?, attempt = ?, attempt_owner = ?, attempt_kind = ?, attempt_opened_at = ?,
-			attempt_unknown = 0
-		WHERE n = ? AND id = ? AND epoch = ? AND seq = ? AND attempt IS ? AND due_at IS ? AND state = ? AND reason = ? AND since = ?
-			AND next_try_at = ? AND failures = ? AND refusals = ? AND refused_at = ?`,
-		orNull(c.Grant.DueAt), a.ID, a.Owner, string(a.Kind), micros(a.OpenedAt),
-		row.n, g.ID, g.Version.Epoch, g.Version.Seq, row.attempt, orNull(g.DueAt), string(g.Status.State), string(g.Status.Reason),
-		micros(g.Status.Since), micros(g.Status.NextTryAt), g.Failures, g.Refusals, micros(g.RefusedAt))
-	if done {
+	_, err := t.exec(`UPDATE grants SET due_at = ?, attempt = ?, attempt_owner = ?, attempt_kind = ?, attempt_opened_at = ?,
+			attempt_unknown = 0 WHERE n = ?`,
+		orNull(c.Grant.DueAt), a.ID, a.Owner, string(a.Kind), micros(a.OpenedAt), row.n)
+	if err == nil {
 		t.w.opened.remember(a.ID, row)
 	}
-	return c, done, err
+	return c, err
 }
 
 // Commit implements [store.Attempts].

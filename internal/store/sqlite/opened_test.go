@@ -12,8 +12,8 @@ import (
 	"github.com/evergrant/evergrant/internal/store"
 )
 
-// inOrder makes calls whose reads all see the store as it is, and whose changes
-// are made in their order. It must be called in a bubble.
+// inOrder makes calls that wait together, and whose changes are made in their
+// order. It must be called in a bubble.
 func inOrder(s *Store, calls ...func()) {
 	var all sync.WaitGroup
 	release := make(chan struct{})
@@ -29,7 +29,7 @@ func inOrder(s *Store, calls ...func()) {
 
 var me = store.ClaimRequest{App: "app", Owner: "me", Limit: 2, Barrier: grant.Barrier{Settle: time.Minute}}
 
-func TestAClaimThatReadTooEarlyLooksAgain(t *testing.T) {
+func TestClaimsThatWaitTogetherShareWhatIsDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := openTemp(t)
 		for _, name := range []string{"a", "b", "c"} {
@@ -50,7 +50,7 @@ func TestAClaimThatReadTooEarlyLooksAgain(t *testing.T) {
 	})
 }
 
-func TestAGrantThatChangedAfterItWasReadIsClaimedAsItIs(t *testing.T) {
+func TestAGrantThatChangesWhileItsClaimWaitsIsClaimedAsItIs(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*Store, grant.Grant) error
 		claims int

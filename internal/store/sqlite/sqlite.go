@@ -9,10 +9,10 @@
 // writes the sealed credentials over those before the last; the current ones are
 // never overwritten. Nothing has to be cleaned up behind it. What it costs is
 // pages: each of these writes is to a page of its own, once into the WAL and
-// once, together with later ones, into the database. So the writer reads nothing
-// for it: grants are read beside it before they are claimed, and remembered until
-// they are committed. A lock on a file beside the database keeps a second process
-// out.
+// once, together with later ones, into the database. A grant is read once, when it
+// is claimed, and remembered until it is committed. The writer reads it itself: a
+// reader's page cache is emptied by every transaction, the writer's is not. A lock
+// on a file beside the database keeps a second process out.
 package sqlite
 
 import (
