@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/fault"
@@ -105,6 +106,9 @@ func (w *writer) loop() {
 	for {
 		select {
 		case o := <-w.ops:
+			// The first to ask would else have a transaction to itself, where there
+			// are fewer cores than goroutines that are about to ask too.
+			runtime.Gosched()
 			group = w.gather(append(group[:0], o))
 		case <-w.closing:
 			group = w.gather(group[:0])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -33,6 +34,28 @@ func asGroup(s *Store, runs ...func(*tx) error) []error {
 	close(release)
 	all.Wait()
 	return errs
+}
+
+func TestChangesAskedForAtOnceShareATransactionOnOneCore(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	transactions := 0
+	s := openTemp(t, func(o *Options) { o.Published = func([]grant.Event) { transactions++ } })
+	const rounds = 20
+	for range rounds {
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				if err := s.w.do(t.Context(), appendOne); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	// The scheduler may run the writer out of turn, but rarely.
+	if transactions >= 2*rounds {
+		t.Errorf("%d transactions for %d times ten changes", transactions, rounds)
+	}
 }
 
 func TestOnlyTheGuiltyOfAGroupFails(t *testing.T) {
