@@ -205,43 +205,44 @@ func BenchmarkDriverAppendAndNarrowUpdate(b *testing.B) {
 	perSecond(b)
 }
 
-// BenchmarkDriverPointSelect reads one row of one table by its key.
-func BenchmarkDriverPointSelect(b *testing.B) {
+// BenchmarkRead is what reads take of sessions that have seen the whole database,
+// as a server's have: one row of one table by its key, with the driver alone;
+// a grant with its current credentials; and all that a token is handed out from
+// when it is not in memory, by its connection's address.
+func BenchmarkRead(b *testing.B) {
 	s := benchStores(b, 1)[0]
-	b.ResetTimer()
-	for range b.N {
-		var connection string
-		id := fmt.Sprintf("grant_%026d", 1+mathrand.IntN(benchGrants))
-		err := s.pool.QueryRow(b.Context(), `SELECT connection_id FROM grant_ids WHERE id = $1`, id).Scan(&connection)
-		if err != nil {
-			b.Fatal(err)
+	for _, read := range []struct {
+		name string
+		run  func(n int) error
+	}{
+		{"DriverPointSelect", func(n int) error {
+			var connection string
+			return s.pool.QueryRow(b.Context(), `SELECT connection_id FROM grant_ids WHERE id = $1`, fmt.Sprintf("grant_%026d", n)).Scan(&connection)
+		}},
+		{"Credentials", func(n int) error {
+			_, _, err := s.Credentials(b.Context(), fmt.Sprintf("grant_%026d", n))
+			return err
+		}},
+		{"Holdings", func(n int) error {
+			_, held, err := s.Holdings(b.Context(), grant.Ref{App: testApp, Key: fmt.Sprintf("biz_%d", n)})
+			if err == nil && len(held) != 1 {
+				err = fmt.Errorf("%d grants", len(held))
+			}
+			return err
+		}},
+	} {
+		for n := range benchGrants {
+			if err := read.run(n + 1); err != nil {
+				b.Fatal(err)
+			}
 		}
-	}
-}
-
-// BenchmarkCredentials reads the current credentials of random grants; compare it
-// with the point select.
-func BenchmarkCredentials(b *testing.B) {
-	s := benchStores(b, 1)[0]
-	b.ResetTimer()
-	for range b.N {
-		if _, _, err := s.Credentials(b.Context(), fmt.Sprintf("grant_%026d", 1+mathrand.IntN(benchGrants))); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// BenchmarkColdRead reads what a token is handed out from when it is not in memory:
-// a connection by its address, then its grants with credentials and locations.
-// Compare it with the point select.
-func BenchmarkColdRead(b *testing.B) {
-	s := benchStores(b, 1)[0]
-	b.ResetTimer()
-	for range b.N {
-		ref := grant.Ref{App: testApp, Key: fmt.Sprintf("biz_%d", 1+mathrand.IntN(benchGrants))}
-		if _, held, err := s.Holdings(b.Context(), ref); err != nil || len(held) != 1 {
-			b.Fatal(len(held), err)
-		}
+		b.Run(read.name, func(b *testing.B) {
+			for range b.N {
+				if err := read.run(1 + mathrand.IntN(benchGrants)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
