@@ -53,7 +53,12 @@ func TestScaleBurst(t *testing.T) {
 			&burst{store: store, grants: n, replicas: 1, latency: 200 * time.Millisecond},
 			&burst{store: store, grants: n, replicas: 1, latency: 200 * time.Millisecond, inFlight: 512})
 		if store == "postgres" {
-			bursts = append(bursts, &burst{store: store, grants: n, replicas: 2})
+			// Two replicas have half of what may be under way each, so one with half is
+			// what to compare them with too.
+			bursts = append(bursts,
+				&burst{store: store, grants: n, replicas: 1, inFlight: 16},
+				&burst{store: store, grants: n, replicas: 2},
+				&burst{store: store, grants: n, replicas: 2, inFlight: 128})
 			if crowd, err := strconv.Atoi(os.Getenv("CROWD")); err == nil {
 				bursts = append(bursts, &burst{store: store, grants: crowd, replicas: 2, rate: 1000})
 			}
