@@ -338,6 +338,35 @@ func TestSecretsRotateWithoutAGap(t *testing.T) {
 	})
 }
 
+// TestADeletedWebhookGetsNothingOfWhatComesLater deletes a webhook just after a
+// delivery to it, when news of both waits for the loop.
+func TestADeletedWebhookGetsNothingOfWhatComesLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		r := newReceiver(t)
+		svc := k.service(k.store, &http.Client{Transport: r})
+		var id string
+		svc.c.Counted = func(string, string) {
+			k.ok(svc.Delete(t.Context(), id))
+			k.emit(1, grant.ConnectionConnected)
+		}
+		svc.Start()
+		defer func() { k.ok(svc.Stop(context.Background())) }()
+		const rounds = 20 // which news it takes first is chance
+		for n := range rounds {
+			w, _, err := svc.Create(t.Context(), store.Webhook{Name: "app", URL: "https://app.example/"})
+			k.ok(err)
+			id = w.ID
+			k.emit(1, grant.ConnectionConnected)
+			r.wait(1)
+			time.Sleep(time.Hour)
+			if len(r.requests) != n+1 {
+				t.Fatalf("%d requests for %d webhooks that were deleted after the first", len(r.requests), n+1)
+			}
+		}
+	})
+}
+
 func TestPrivateAddressesAndRedirectsAreNotFollowed(t *testing.T) {
 	k := newKit(t)
 	target := newReceiver(t)

@@ -101,6 +101,12 @@ func (r *runner) pass(ctx context.Context) time.Duration {
 	}
 	r.told = false
 	for _, e := range events {
+		select {
+		case <-r.kick: // it was changed or deleted, perhaps before the event
+			r.leasedAt = time.Time{}
+			return 0
+		default:
+		}
 		if wait := r.lease(ctx); wait != 0 || ctx.Err() != nil {
 			return wait
 		}
