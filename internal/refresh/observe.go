@@ -12,9 +12,8 @@ import (
 // told of once in the life of the process.
 type observation string
 
-// What contradicts the app's rotation policy. Providers change, and a policy that
-// is wrong costs grants at the next crash.
-
+// The first two contradict the app's rotation policy. Providers change, and a policy
+// that is wrong costs grants at the next crash.
 const (
 	// rotated: static says that a refresh token never changes.
 	rotated observation = "rotated"
@@ -22,11 +21,10 @@ const (
 	// those of two grants that were sent again within its window were refused,
 	// twice each. Of one grant it may be a merchant's revocation meanwhile.
 	refusedAgain observation = "refused_again"
+	// expired: a refresh brought a token that is over when it comes, or before the
+	// next one may be asked for, so that callers wait most of the time.
+	expired observation = "expired"
 )
-
-// expired: a refresh brought a token that is over when it comes, or before the
-// next one may be asked for, so that callers wait most of the time.
-const expired observation = "expired"
 
 // observe compares what became of an attempt with what the app's policy says and
 // a token is good for.

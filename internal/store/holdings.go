@@ -9,8 +9,8 @@ import (
 // Holdings is what tokens are handed out from.
 type Holdings interface {
 	// Holdings returns the connection a ref names, and those of its grants that are
-	// live and have credentials, ordered by id; none is no error. It asks the
-	// database once. ErrNotFound if there is no such connection.
+	// live and have credentials, ordered by id; none is no error. Where the database
+	// is a server it is asked once. ErrNotFound if there is no such connection.
 	Holdings(ctx context.Context, ref grant.Ref) (grant.Connection, []Holding, error)
 }
 
