@@ -77,8 +77,10 @@ type session struct {
 	model     *kong.Application
 }
 
-// Main runs the command line of this process and returns its exit code. The
-// first interrupt ends the command in order, the second at once.
+// Main runs the command line of this process and returns its exit code. SIGINT
+// and SIGTERM end the command in order, a SIGINT after that at once. A SIGTERM
+// after that changes nothing: timeout(1) and others tell the process and then its
+// group, and whoever loses patience has SIGKILL.
 func Main() int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -86,7 +88,7 @@ func Main() int {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
 		<-signals
-		signal.Stop(signals) // the next one has its default effect
+		signal.Reset(syscall.SIGINT)
 		cancel()
 	}()
 	s := &session{

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,6 +37,7 @@ func TestMain(m *testing.M) {
 //	                  and contains the text
 //	exit N CMD…       run a command that must exit with N
 //	mode FILE OCTAL   check a file's permissions
+//	until FILE REGEXP  wait until the file, which another command writes, has this
 //	replace FILE A B  replace text in a file; \n in B is a line break
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -54,7 +56,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"dev": startDev, "serve": startServer, "halt": halt, "occupy": occupy,
-			"exit": exitsWith, "get": get, "mode": hasMode, "replace": replaceText,
+			"exit": exitsWith, "get": get, "mode": hasMode, "until": until, "replace": replaceText,
 		},
 	})
 }
@@ -192,6 +194,26 @@ func hasMode(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if got := fmt.Sprintf("%04o", info.Mode().Perm()); got != args[1] {
 		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
+	}
+}
+
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		b, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && want.Match(b) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			ts.Fatalf("%s has no %q: %v\n%s", args[0], args[1], err, b)
+		}
 	}
 }
 
