@@ -25,6 +25,8 @@ const (
 	glance = 50 * time.Millisecond
 	// batch bounds the attempts opened in one transaction.
 	batch = 64
+	// maxWait bounds how long a claim waits for slots to come free.
+	maxWait = 10 * time.Millisecond
 )
 
 // lane is one app's way through the engine: its slots, its rate, its gate.
@@ -40,8 +42,11 @@ type lane struct {
 	// stop the fake time of tests while somebody waits.
 	telling chan struct{}
 
-	next  time.Time // when the store said something is due, zero if not asked
-	asked time.Time // and when it said so; both are the loop's own
+	// These are the loop's own.
+	next    time.Time     // when the store said something is due, zero if not asked
+	asked   time.Time     // and when it said so
+	claimed time.Time     // the end of the last claim
+	took    time.Duration // and how long it took
 
 	// claiming keeps single claims out while a batch is claimed, until the
 	// batch's flights are known.
@@ -158,6 +163,19 @@ func (l *lane) take(n int) int {
 	return allowed
 }
 
+// linger is how long the next claim waits for all slots to come free: as long as
+// the last one took, at most. A transaction costs far more than a grant in it, and
+// slots come free one by one. Above all it matters where they are few because
+// other processes have theirs.
+func (l *lane) linger(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.free >= min(batch, l.slots) {
+		return 0
+	}
+	return min(l.claimed.Add(l.took).Sub(now), maxWait)
+}
+
 // rest is how long to sleep when there was nothing to take: until the rate
 // allows another request. For want of slots it is longer, because a slot that
 // comes free pokes the loop.
@@ -187,7 +205,9 @@ func (l *lane) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		case <-l.wake:
-			l.next = time.Time{}
+			if l.next.After(l.e.c.Now()) {
+				l.next = time.Time{}
+			}
 		}
 	}
 }
@@ -201,6 +221,9 @@ func (l *lane) turn(ctx context.Context) time.Duration {
 	}
 	if !l.gate.open(now, false) {
 		return min(l.gate.retryAfter(now), look)
+	}
+	if d := l.linger(now); d > 0 {
+		return d
 	}
 	n := l.take(min(batch, l.gate.width()))
 	if n == 0 {
@@ -222,6 +245,11 @@ func (l *lane) turn(ctx context.Context) time.Duration {
 		flights[i] = l.e.carry(c.Grant.ID)
 	}
 	l.claiming.Unlock()
+	l.claimed = l.e.c.Now()
+	l.took = l.claimed.Sub(asked)
+	if len(claims) < n {
+		l.next = time.Time{} // else more is due, for all we know
+	}
 
 	for i, c := range claims {
 		if c.Grant.Attempt.Kind == grant.FirstSend {
@@ -245,9 +273,8 @@ func (l *lane) turn(ctx context.Context) time.Duration {
 		}
 		return look
 	case len(claims) == 0:
-		return glance // what is due is an attempt of ours, still under way
+		return glance // what is due, if anything, is an attempt of ours, still under way
 	}
-	l.next = time.Time{}
 	return 0
 }
 

@@ -20,14 +20,17 @@ const (
 	maxGroup = 256
 	// turns is how often others get a turn before a group is taken to be complete.
 	turns = 3
+	// maxWait bounds how long a group waits for more.
+	maxWait = 10 * time.Millisecond
 )
 
 // commits gathers renewals that arrive together, and makes one group of them at
 // a time: two would wait for each other to append to the log, and each be half
 // as large.
 type commits struct {
-	s   *Store
-	ops chan *commitOp // not buffered: an op that was received will be made
+	s    *Store
+	ops  chan *commitOp // not buffered: an op that was received will be made
+	took time.Duration  // by the last group; 0 if that was only one
 }
 
 // commitOp is one renewal on its way.
@@ -78,24 +81,41 @@ func (c *commits) loop() {
 }
 
 // gather adds what is waiting now to a group, and what comes as soon as others
-// have had their turn: a transaction costs far more than that. Renewals of a
-// grant that has one in the group find out alone what became of it.
+// have had their turn: a transaction costs far more than that. If there are many
+// it waits for more, twice as long as the last group took. Renewals of a grant that
+// has one in the group find out alone what became of it.
 func (c *commits) gather(first *commitOp) []*commitOp {
 	group := []*commitOp{first}
 	grants := map[string]bool{first.GrantID: true}
+	add := func(o *commitOp) {
+		if grants[o.GrantID] {
+			close(o.done) // behind the lock of the group's
+			return
+		}
+		grants[o.GrantID] = true
+		group = append(group, o)
+	}
 	for idle := 0; idle < turns && len(group) < maxGroup; {
 		select {
 		case o := <-c.ops:
 			idle = 0
-			if grants[o.GrantID] {
-				close(o.done) // behind the lock of the group's
-				continue
-			}
-			grants[o.GrantID] = true
-			group = append(group, o)
+			add(o)
 		default:
 			idle++
 			runtime.Gosched()
+		}
+	}
+	if c.took == 0 {
+		return group
+	}
+	over := time.NewTimer(min(2*c.took, maxWait))
+	defer over.Stop()
+	for len(group) < maxGroup {
+		select {
+		case o := <-c.ops:
+			add(o)
+		case <-over.C:
+			return group
 		}
 	}
 	return group
@@ -103,6 +123,7 @@ func (c *commits) gather(first *commitOp) []*commitOp {
 
 // run makes the renewals of a group together.
 func (c *commits) run(group []*commitOp) {
+	began := time.Now()
 	events, err := c.try(group)
 	for n := 1; again(err) && n < attempts; n++ {
 		events, err = c.try(group)
@@ -116,6 +137,10 @@ func (c *commits) run(group []*commitOp) {
 			o.made = false
 		}
 		close(o.done)
+	}
+	c.took = 0
+	if len(group) > 1 {
+		c.took = time.Since(began)
 	}
 	if err == nil {
 		c.s.trimmer.added(c.s, events)
