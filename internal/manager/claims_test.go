@@ -12,7 +12,8 @@ import (
 	"github.com/evergrant/evergrant/internal/store"
 )
 
-// slowClaims is a store whose claims take a while, and that counts them.
+// slowClaims is a store that other processes may share and whose claims take a
+// while. It counts them.
 type slowClaims struct {
 	store.Store
 	take    time.Duration
@@ -27,6 +28,10 @@ func (s *slowClaims) Claim(ctx context.Context, r store.ClaimRequest) ([]store.C
 		s.claimed = append(s.claimed, len(c))
 	}
 	return c, err
+}
+
+func (s *slowClaims) Replicas(context.Context, string) (store.Fleet, error) {
+	return store.Fleet{Size: 1, Incarnation: "the only one"}, nil
 }
 
 func (s *slowClaims) NextDue(ctx context.Context, app string) (time.Time, bool, error) {

@@ -164,13 +164,14 @@ func (l *lane) take(n int) int {
 }
 
 // linger is how long the next claim waits for all slots to come free: as long as
-// the last one took, at most. A transaction costs far more than a grant in it, and
-// slots come free one by one. Above all it matters where they are few because
-// other processes have theirs.
+// the last one took, at most. On a database server a transaction costs far more
+// than a grant in it, slots come free one by one, and they are few where other
+// processes have theirs. A store of our own makes claims together with what else
+// it has to write, and would rather have them now.
 func (l *lane) linger(now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.free >= min(batch, l.slots) {
+	if !l.e.shared() || l.free >= min(batch, l.slots) {
 		return 0
 	}
 	return min(l.claimed.Add(l.took).Sub(now), maxWait)
