@@ -44,8 +44,8 @@ func TestDex(t *testing.T) {
 		r.refresh(2) // the grant is none the worse for it
 
 		lost, again := r.lose()
-		if d := again.at.Sub(lost.at); d < 20*time.Second || again.answer.Error != "invalid_request" {
-			t.Errorf("the token was sent again after %v and answered %s, want 20s at least and invalid_request", d, again.answer.Error)
+		if d := again.at.Sub(lost.at); d < unsettled || again.answer.Error != "invalid_request" {
+			t.Errorf("the token was sent again after %v and answered %s, want %v at least and invalid_request", d, again.answer.Error, unsettled)
 		}
 		r.lostTo("rotation_lost")
 		if a := r.present(lost.answer.RefreshToken); a.status != http.StatusOK {

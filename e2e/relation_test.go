@@ -146,6 +146,12 @@ func (r *relation) present(refreshToken string) answer {
 	return a
 }
 
+// unsettled is how long after a lost answer's request the next one comes, at least,
+// where the provider takes a token once. Twice the timeout counts from the attempt's
+// opening, and the first request may have taken longer from there to here than the
+// second.
+const unsettled = 20*time.Second - time.Second
+
 // lose has the answer to a refresh lost after the authorization server has
 // rotated, and waits until its spent token was sent again.
 func (r *relation) lose() (lost, again toll) {
