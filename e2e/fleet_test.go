@@ -1,12 +1,16 @@
 package e2e_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/evergrant/evergrant/client"
 	"github.com/evergrant/evergrant/internal/oracle"
 	"github.com/evergrant/evergrant/internal/pgtest"
 )
@@ -101,5 +105,25 @@ func TestEveryReplicaHandsOutWhatAnyOfThemRenewed(t *testing.T) {
 	}
 	if r := j.Report(); r.Sends != r.Rotations || r.Overlaps != 0 || len(r.Dead) != 0 {
 		t.Errorf("the provider saw %+v", r)
+	}
+
+	// Each event is told by the replica that made it, and by no other. Both have
+	// renewed, and tell in the order of the log, so what one repeated would be there.
+	var lines []string
+	events, err := fleet[0].Events(t.Context(), client.EventFilter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events.Data {
+		lines = append(lines, fmt.Sprintf("%q:%q", "event", e.ID))
+	}
+	eventually(t, time.Minute, "every event is in the log of one replica", func() bool {
+		told := slices.Concat(fleet[0].logged(), fleet[1].logged())
+		return !slices.ContainsFunc(lines, func(line string) bool { return bytes.Count(told, []byte(line)) != 1 })
+	})
+	for _, s := range fleet {
+		if own := bytes.Count(s.logged(), []byte(`"msg":"grant.refreshed"`)); own != 3 {
+			t.Errorf("a replica that has renewed 3 times tells of %d renewals", own)
+		}
 	}
 }

@@ -34,12 +34,16 @@ func openStore(ctx context.Context, o Options, hub *event.Hub) (_ store.Store, f
 	var follower atomic.Pointer[manager.Manager]
 	s, err := postgres.Open(ctx, postgres.Options{
 		URL: c.Postgres.Value(), AllowLoss: c.AllowAsyncCommit, Logger: o.Logger,
-		Published: func(events []grant.Event) {
+		Published: func(events []grant.Event, own bool) {
 			// The cache first: whoever is woken by an event reads what it tells of.
 			if m := follower.Load(); m != nil {
-				m.Follow(events)
+				m.Follow(events, own)
 			}
-			hub.Publish(events)
+			if own {
+				hub.Publish(events)
+			} else {
+				hub.Wake()
+			}
 		},
 		Changed: func(connectionID string) {
 			if m := follower.Load(); m != nil {

@@ -1,5 +1,5 @@
 // Package event tells whoever listens in this process that the log has grown,
-// and writes each event as one log line. The log itself is the store's.
+// and writes each event that this process has made as one log line. The log itself is the store's.
 package event
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/evergrant/evergrant/internal/grant"
 )
 
-// Hub passes on events that this process has committed. It is safe for
+// Hub passes on that the log has grown. It is safe for
 // concurrent use.
 type Hub struct {
 	log *slog.Logger
@@ -24,12 +24,17 @@ func NewHub(log *slog.Logger) *Hub {
 	return &Hub{log: log, grown: make(chan struct{})}
 }
 
-// Publish logs the events and wakes every waiter. It does not block, so a store
-// may call it from its writer.
+// Publish logs events that this process has committed and wakes every waiter. It
+// does not block, so a store may call it from its writer.
 func (h *Hub) Publish(events []grant.Event) {
 	for _, e := range events {
 		h.log.LogAttrs(context.Background(), level(e), string(e.Type), attrs(e)...)
 	}
+	h.Wake()
+}
+
+// Wake wakes every waiter: the log has events that another process made, and logs.
+func (h *Hub) Wake() {
 	h.mu.Lock()
 	close(h.grown)
 	h.grown = make(chan struct{})

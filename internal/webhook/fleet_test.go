@@ -35,7 +35,7 @@ func TestTwoProcessesOnOneDatabaseDeliverEachEventOnce(t *testing.T) {
 	var kits [2]*kit
 	for i := range kits {
 		k := &kit{t: t, hub: event.NewHub(slog.New(slog.DiscardHandler))}
-		s, err := postgres.Open(t.Context(), postgres.Options{URL: secret.New(url), AllowLoss: true, Published: k.hub.Publish})
+		s, err := postgres.Open(t.Context(), postgres.Options{URL: secret.New(url), AllowLoss: true, Published: func(events []grant.Event, _ bool) { k.hub.Publish(events) }})
 		k.ok(err)
 		defer s.Close()
 		k.store = s

@@ -151,7 +151,7 @@ func (c *commits) run(group []*commitOp) {
 // and returns which. Statuses do not change, so no connection does.
 //
 // $1 is the clock, $2 to $11 are renewals in columns, $12 to $20 their events,
-// the first of which says whose.
+// the first of which says whose, and $21 is the process.
 const commitQuery = `WITH clock AS MATERIALIZED (
 		SELECT coalesce($1::timestamptz, clock_timestamp()) AS now
 	), r AS MATERIALIZED (
@@ -192,8 +192,8 @@ const commitQuery = `WITH clock AS MATERIALIZED (
 		FROM clock WHERE EXISTS (SELECT FROM e)
 		RETURNING last, pg_notify('` + channel + `', '')
 	), logged AS (
-		INSERT INTO events (n, type, time, connection, grant_id, app, ref, reason, data)
-		SELECT seat.last - (SELECT count(*) FROM e) + e.n, e.type, e.time, e.connection, e.grant_id, e.app, e.ref, e.reason, e.data::json
+		INSERT INTO events (n, type, time, connection, grant_id, app, ref, reason, data, origin)
+		SELECT seat.last - (SELECT count(*) FROM e) + e.n, e.type, e.time, e.connection, e.grant_id, e.app, e.ref, e.reason, e.data::json, $21
 		FROM seat, e
 	)
 	SELECT u.ord, CASE WHEN u.ord <> ALL ($12::bigint[]) THEN pg_notify('` + channel + `', u.connection_id) END FROM renewed u`
@@ -215,7 +215,7 @@ func (c *commits) try(group []*commitOp) (events int, err error) {
 	}
 	defer conn.Release()
 	args, events := commitArgs(c.s.clock(), group)
-	err = eachRow(conn.Query(ctx, commitQuery, args...))(func(row scanner) error {
+	err = eachRow(conn.Query(ctx, commitQuery, append(args, c.s.origin)...))(func(row scanner) error {
 		var ord int
 		err := row.Scan(&ord, nil)
 		if err == nil {
@@ -233,7 +233,7 @@ func (c *commits) try(group []*commitOp) (events int, err error) {
 	return events, nil
 }
 
-// commitArgs are the arguments of commitQuery.
+// commitArgs are the arguments of commitQuery but the last.
 func commitArgs(clock any, group []*commitOp) (args []any, events int) {
 	n := len(group)
 	ids, owners, scopes := make([]string, n), make([]string, n), make([]string, n)

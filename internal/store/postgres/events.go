@@ -93,14 +93,14 @@ func fill(s *string, v string) {
 const channel = "evergrant"
 
 // appendQuery gives events the numbers that follow the newest, at $1 as the
-// lowest, and appends them. The newest number is locked until the end of the
+// lowest, and appends them as those of the process $10. The newest number is locked until the end of the
 // transaction.
 const appendQuery = `WITH seat AS (
 		UPDATE event_log SET last = greatest(last, $1::bigint - 1) + cardinality($2::text[])
 		RETURNING last, pg_notify('` + channel + `', '')
 	)
-	INSERT INTO events (n, type, time, connection, grant_id, app, ref, reason, data)
-	SELECT seat.last - cardinality($2::text[]) + e.ord, e.type, e.time, e.connection, e.grant_id, e.app, e.ref, e.reason, e.data::json
+	INSERT INTO events (n, type, time, connection, grant_id, app, ref, reason, data, origin)
+	SELECT seat.last - cardinality($2::text[]) + e.ord, e.type, e.time, e.connection, e.grant_id, e.app, e.ref, e.reason, e.data::json, $10
 	FROM seat, unnest($2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
 		WITH ORDINALITY AS e (type, time, connection, grant_id, app, ref, reason, data, ord)`
 
@@ -108,7 +108,7 @@ const appendQuery = `WITH seat AS (
 // else can append until it has committed.
 func (t *tx) appendEvents() {
 	if e := &t.events; len(e.types) > 0 {
-		t.write(appendQuery, eventid.First(t.now.UnixMilli()), e.types, e.times, e.connections, e.grants, e.apps, e.refs, e.reasons, e.data)
+		t.write(appendQuery, eventid.First(t.now.UnixMilli()), e.types, e.times, e.connections, e.grants, e.apps, e.refs, e.reasons, e.data, t.s.origin)
 	}
 }
 
@@ -144,9 +144,9 @@ func (s *Store) LastEvent(ctx context.Context) (string, error) {
 
 const eventColumns = `n, type, time, connection, grant_id, app, ref, reason, data`
 
-// scanEvent reads eventColumns.
-func scanEvent(row scanner) (n int64, e grant.Event, err error) {
-	err = row.Scan(&n, &e.Type, timeColumn{&e.Time}, &e.Connection, &e.Grant, &e.App, &e.Ref, &e.Reason, &e.Data)
+// scanEvent reads eventColumns, and what comes after them.
+func scanEvent(row scanner, more ...any) (n int64, e grant.Event, err error) {
+	err = row.Scan(append([]any{&n, &e.Type, timeColumn{&e.Time}, &e.Connection, &e.Grant, &e.App, &e.Ref, &e.Reason, &e.Data}, more...)...)
 	e.ID = eventid.Format(n)
 	return n, e, err
 }

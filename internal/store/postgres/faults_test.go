@@ -130,7 +130,7 @@ func TestTheServerGoesAwayAndComesBack(t *testing.T) {
 	c := ownCluster(t)
 	clock := newTestClock()
 	published := make(chan grant.Event, 100)
-	s := openTest(t, c.Database(t), Options{Now: clock.now, Published: func(events []grant.Event) {
+	s := openTest(t, c.Database(t), Options{Now: clock.now, Published: func(events []grant.Event, _ bool) {
 		for _, e := range events {
 			published <- e
 		}

@@ -31,7 +31,7 @@ func newFollower(ctx context.Context, s *Store) (*follower, error) {
 	return f, err
 }
 
-// loop runs until the store closes.
+// loop stretches until the store closes.
 func (f *follower) loop() {
 	ctx := f.s.life
 	for ctx.Err() == nil {
@@ -114,32 +114,48 @@ func (f *follower) wait(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-const followQuery = `SELECT ` + eventColumns + ` FROM events WHERE n > $1 ORDER BY n LIMIT $2`
+// followQuery reads what is after $1, and of what other processes than $3 have
+// renewed no more than whose it is.
+const followQuery = `SELECT n, type, time, connection, grant_id, app, ref, reason,
+		CASE WHEN type <> '` + string(grant.GrantRefreshed) + `' OR origin = $3 THEN data END, coalesce(origin = $3, false)
+	FROM events WHERE n > $1 ORDER BY n LIMIT $2`
+
+// stretch is events that follow each other in the log, all of them this process's
+// own or none.
+type stretch struct {
+	events []grant.Event
+	own    bool
+}
 
 // catchUp passes on the events after the last.
 func (f *follower) catchUp(ctx context.Context, conn *pgx.Conn) error {
 	for {
-		var events []grant.Event
+		var stretches []stretch
+		read := 0
 		bounded, cancel := context.WithTimeout(ctx, f.s.o.Timeout)
 		last := f.last
-		err := eachRow(conn.Query(bounded, followQuery, f.last, followPage))(func(row scanner) error {
-			n, e, err := scanEvent(row)
-			events = append(events, e)
-			last = n
+		err := eachRow(conn.Query(bounded, followQuery, f.last, followPage, f.s.origin))(func(row scanner) error {
+			var own bool
+			n, e, err := scanEvent(row, &own)
+			if k := len(stretches); k == 0 || stretches[k-1].own != own {
+				stretches = append(stretches, stretch{own: own})
+			}
+			latest := &stretches[len(stretches)-1]
+			latest.events = append(latest.events, e)
+			last, read = n, read+1
 			return err
 		})
 		cancel()
 		if err != nil {
 			return err
 		}
-		if len(events) == 0 {
-			return nil
-		}
 		f.last = last
 		if f.s.o.Published != nil {
-			f.s.o.Published(events)
+			for _, s := range stretches {
+				f.s.o.Published(s.events, s.own)
+			}
 		}
-		if len(events) < followPage {
+		if read < followPage {
 			return nil
 		}
 	}

@@ -18,14 +18,22 @@ import (
 type listener struct {
 	mu      sync.Mutex
 	events  []string // ids
+	own     []string // those of its process
+	renewed []grant.Event
 	changed []string
 }
 
-func (l *listener) published(events []grant.Event) {
+func (l *listener) published(events []grant.Event, own bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range events {
 		l.events = append(l.events, e.ID)
+		if own {
+			l.own = append(l.own, e.ID)
+		}
+		if e.Type == grant.GrantRefreshed {
+			l.renewed = append(l.renewed, e)
+		}
 	}
 }
 
@@ -128,6 +136,50 @@ func TestEveryProcessLearnsWhatAnyOfThemDid(t *testing.T) {
 	}
 	for _, x := range l {
 		x.heard(t, log(t, s[1]))
+	}
+}
+
+func TestAProcessKnowsItsOwnEvents(t *testing.T) {
+	_, s, l := listening(t, 2)
+	var made [2][]string
+	for i, x := range []int{0, 0, 1, 0, 1, 1} {
+		connected(t, s[x], fmt.Sprint("k", i), time.Now())
+		if err := s[x].Commit(t.Context(), renewal(claims(t, s[x], fmt.Sprint("own_", x), 1)[0], time.Now().Add(time.Hour))); err != nil {
+			t.Fatal(err)
+		}
+		all := log(t, s[x])
+		made[x] = append(made[x], all[len(slices.Concat(made[:]...)):]...)
+	}
+	all := log(t, s[0])
+	for i, x := range l {
+		x.heard(t, all)
+		if d := cmp.Diff(made[i], x.own); d != "" {
+			t.Errorf("process %d takes others for its own (-made +taken):\n%s", i, d)
+		}
+		for _, e := range x.renewed {
+			if own := slices.Contains(made[i], e.ID); (e.Data != nil) != own {
+				t.Errorf("process %d hears of a renewal with data %v; own: %v", i, e.Data, own)
+			}
+		}
+		if len(x.renewed) != 6 {
+			t.Errorf("process %d hears of %d renewals", i, len(x.renewed))
+		}
+	}
+}
+
+func TestAnEventOfAnOlderVersionIsNobodysOwn(t *testing.T) {
+	url, s, l := listening(t, 1)
+	if err := s[0].AppendEvents(t.Context(), grant.Event{Type: grant.EventAppAccepted}); err != nil {
+		t.Fatal(err)
+	}
+	l[0].heard(t, log(t, s[0]))
+	run(t, url, `WITH seat AS (UPDATE event_log SET last = last + 1 RETURNING last, pg_notify('evergrant', ''))
+		INSERT INTO events (n, type, time, connection, grant_id, app, ref, reason)
+		SELECT last, 'app.accepted', now(), '', '', '', '', '' FROM seat`)
+	all := log(t, s[0])
+	l[0].heard(t, all)
+	if want := all[:1]; !slices.Equal(l[0].own, want) {
+		t.Errorf("its own are %q, want %q", l[0].own, want)
 	}
 }
 

@@ -77,7 +77,7 @@ func TestASchemaOfALaterVersionIsRefused(t *testing.T) {
 func TestCloseLeavesNothingBehind(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	url := server.Database(t)
-	s := openTest(t, url, Options{Published: func([]grant.Event) {}})
+	s := openTest(t, url, Options{Published: func([]grant.Event, bool) {}})
 	connected(t, s, "k", time.Now())
 	claims(t, s, "own_a", 1)
 	if err := s.Close(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,10 +29,12 @@ type Options struct {
 	Now func() time.Time
 	// Published, if not nil, is called with the events of every process after they
 	// are durable: in the order of the log, each once, never twice at once, from
-	// the end that the log had when the store was opened. A method that made an
-	// event may return before it is called. It must not block and must not use the
-	// store.
-	Published func([]grant.Event)
+	// the end that the log had when the store was opened. own tells whether this
+	// store made them; what others made of grant.GrantRefreshed comes without Data,
+	// because it is most of the log and nobody here looks at it. A method that made
+	// an event may return before it is called. It must not block and must not use
+	// the store.
+	Published func(events []grant.Event, own bool)
 	// Changed, if not nil, is called with the id of a connection that has changed
 	// without an event, in this process or another: itself, its grants, their
 	// credentials or their locations. What was read before and is cached is out of
@@ -63,6 +66,7 @@ type Store struct {
 	o       Options
 	pool    *pgxpool.Pool
 	config  *pgx.ConnConfig // of a session outside the pool
+	origin  int32           // of the events that it makes
 	commits *commits
 	session *session
 	trimmer trimmer
@@ -106,7 +110,7 @@ func open(ctx context.Context, config *pgxpool.Config, o Options) (_ *Store, err
 	if err := refuseUnfinished(ctx, config.ConnConfig); err != nil {
 		return nil, err
 	}
-	s := &Store{o: o, config: config.ConnConfig}
+	s := &Store{o: o, config: config.ConnConfig, origin: rand.Int32()}
 	s.trimmer = newTrimmer()
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
