@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 //	                  admin socket answers
 //	halt              interrupt what dev or serve started; it must exit with 0
 //	occupy NAME       listen on a free port; its address goes into $NAME
+//	vacant NAME       find a free port; its address goes into $NAME
 //	get FILE URL TEXT  get the URL with the header in the file; the answer is 200
 //	                  and contains the text
 //	exit N CMD…       run a command that must exit with N
@@ -55,7 +56,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"dev": startDev, "serve": startServer, "halt": halt, "occupy": occupy,
+			"dev": startDev, "serve": startServer, "halt": halt, "occupy": occupy, "vacant": vacant,
 			"exit": exitsWith, "get": get, "mode": hasMode, "until": until, "replace": replaceText,
 		},
 	})
@@ -154,6 +155,13 @@ func occupy(ts *testscript.TestScript, neg bool, args []string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	ts.Defer(func() { _ = l.Close() })
+	ts.Setenv(args[0], l.Addr().String())
+}
+
+func vacant(ts *testscript.TestScript, neg bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Check(l.Close())
 	ts.Setenv(args[0], l.Addr().String())
 }
 
