@@ -20,8 +20,8 @@ CREATE INDEX readings_due ON readings (app, due_at);
 -- +goose StatementBegin
 DO $$
 BEGIN
-    FOR i IN 0..7 LOOP
-        EXECUTE format('CREATE TABLE %I PARTITION OF readings FOR VALUES WITH (MODULUS 8, REMAINDER %s)', 'readings_p' || i, i);
+    FOR i IN 0..3 LOOP
+        EXECUTE format('CREATE TABLE %I PARTITION OF readings FOR VALUES WITH (MODULUS 4, REMAINDER %s)', 'readings_p' || i, i);
     END LOOP;
 END
 $$;
