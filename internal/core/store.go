@@ -37,7 +37,7 @@ func openStore(ctx context.Context, o Options, hub *event.Hub) (_ store.Store, f
 		Published: func(events []grant.Event, own bool) {
 			// The cache first: whoever is woken by an event reads what it tells of.
 			if m := follower.Load(); m != nil {
-				m.Follow(events, own)
+				m.Follow(events)
 			}
 			if own {
 				hub.Publish(events)

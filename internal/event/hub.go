@@ -1,5 +1,6 @@
 // Package event tells whoever listens in this process that the log has grown,
-// and writes each event that this process has made as one log line. The log itself is the store's.
+// and writes each event that this process has made as one log line. The log itself
+// is the store's.
 package event
 
 import (
@@ -10,8 +11,7 @@ import (
 	"github.com/evergrant/evergrant/internal/grant"
 )
 
-// Hub passes on that the log has grown. It is safe for
-// concurrent use.
+// Hub passes on that the log has grown. It is safe for concurrent use.
 type Hub struct {
 	log *slog.Logger
 

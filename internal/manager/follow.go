@@ -6,16 +6,16 @@ import (
 	"github.com/evergrant/evergrant/internal/grant"
 )
 
-// Follow takes in events of the log, made by other processes sharing the store or
-// by this one, of which it may not know, for want of an answer, that it made them.
-// It does not block, so a store may call it with what it publishes.
-func (m *Manager) Follow(events []grant.Event, own bool) {
+// Follow takes in events of the log that other processes sharing the store have
+// made. Its own are among them and change nothing. It does not block, so a store
+// may call it with what it publishes.
+func (m *Manager) Follow(events []grant.Event) {
 	for _, e := range events {
 		if e.Connection != "" {
 			m.follow(e)
 		}
 	}
-	m.engine.Follow(events, own)
+	m.engine.Follow(events)
 }
 
 // follow brings the cache up to date with an event of a connection.

@@ -73,7 +73,7 @@ func TestACachedConnectionIsReadAgainWhenAnotherProcessChangedIt(t *testing.T) {
 					}
 					e := test.event
 					e.Connection, e.Grant, e.App = h.Token.Connection, h.Token.Grant, "app"
-					k.Follow([]grant.Event{e}, false)
+					k.Follow([]grant.Event{e})
 				}
 				tell()
 				before := r.reads.Load()
@@ -104,7 +104,7 @@ func TestAnAppIsUnderAnIncidentThatAnotherProcessFound(t *testing.T) {
 		follow := func(e grant.Event, want grant.Reason) {
 			t.Helper()
 			e.App = "app"
-			k.Follow([]grant.Event{e}, false)
+			k.Follow([]grant.Event{e})
 			k.sleep(time.Millisecond)
 			if got := app(k); got.Reason != want {
 				t.Errorf("after %s the app is %s, want %s", e.Type, got.Reason, want)
@@ -114,13 +114,6 @@ func TestAnAppIsUnderAnIncidentThatAnotherProcessFound(t *testing.T) {
 		follow(grant.Event{Type: grant.EventAppRejected}, grant.AppCredentialsRejected)
 		follow(grant.Event{Type: grant.EventAppAccepted}, grant.OK)
 		follow(grant.Event{Type: grant.EventAppAccepted}, grant.OK)
-
-		// What it has said itself comes back when it may be over.
-		k.Follow([]grant.Event{{Type: grant.EventAppRejected, App: "app"}}, true)
-		k.sleep(time.Millisecond)
-		if got := app(k); got.Reason != grant.OK {
-			t.Errorf("its own words made the app %s", got.Reason)
-		}
 
 		operator := map[string]any{"cause": string(grant.PausedByOperator)}
 		if err := s.PauseApp(t.Context(), "app", store.Pause{Cause: grant.PausedByOperator, Since: time.Now()}); err != nil {

@@ -46,7 +46,7 @@ func rotating(t *testing.T, slow grant.EventType, by time.Duration, test func(t 
 		policy: func(p *grant.Policy) { p.RatePerSecond = 0 },
 	}
 	bubble(t, o, func(t *testing.T, k *kit) {
-		s.follow = func(events []grant.Event) { k.Follow(events, false) } // as anybody would who shares it
+		s.follow = k.Follow
 		test(t, k)
 	})
 }

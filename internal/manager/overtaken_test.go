@@ -62,13 +62,13 @@ func TestWhatWasOvertakenByAChangeIsNotKept(t *testing.T) {
 				if test.cached {
 					k.token(ref)
 				}
-				k.Follow([]grant.Event{{Type: grant.GrantRefreshFailed, Connection: c.ID}}, false) // so that the first token is read
+				k.Follow([]grant.Event{{Type: grant.GrantRefreshFailed, Connection: c.ID}}) // so that the first token is read
 				s.reads, s.changes = 0, func() {
 					if !test.always {
 						s.changes = nil
 					}
 					if e.Type != "" {
-						k.Follow([]grant.Event{e}, false)
+						k.Follow([]grant.Event{e})
 					}
 				}
 				k.token(ref)

@@ -46,7 +46,7 @@ func TestWhatWasReadStandsInThroughChangesThatEndNoToken(t *testing.T) {
 						if typ == "" {
 							k.Changed(id)
 						} else {
-							k.Follow([]grant.Event{{Type: typ, Connection: id, App: ref.App}}, false)
+							k.Follow([]grant.Event{{Type: typ, Connection: id, App: ref.App}})
 						}
 						broken.Store(true)
 					}

@@ -64,7 +64,7 @@ func TestNoTokenGoesBackWithTheStore(t *testing.T) {
 		next.IssuedAt, next.ExpiresAt = last.IssuedAt.Add(time.Minute), last.ExpiresAt.Add(time.Minute)
 		st.show(k, next, "the next one")
 		k.Follow([]grant.Event{{Type: grant.GrantRefreshed, Connection: next.ConnectionID, Grant: id, App: ref.App,
-			Data: map[string]any{"epoch": next.Version.Epoch, "seq": next.Version.Seq}}}, false)
+			Data: map[string]any{"epoch": next.Version.Epoch, "seq": next.Version.Seq}}})
 		shows("the next one", "once another process has renewed it")
 	})
 }

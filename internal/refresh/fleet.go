@@ -114,10 +114,8 @@ func (l *lane) setSlots(slots int) {
 }
 
 // Follow takes in what the log says about apps, in this process or another: an
-// app that is paused or refused is so for all of them. What this process itself
-// has said of refusals comes back later than it was, and is no news. It does not
-// block.
-func (e *Engine) Follow(events []grant.Event, own bool) {
+// app that is paused or refused is so for all of them. It does not block.
+func (e *Engine) Follow(events []grant.Event) {
 	for _, ev := range events {
 		l := e.lanes[ev.App]
 		if l == nil {
@@ -125,7 +123,7 @@ func (e *Engine) Follow(events []grant.Event, own bool) {
 		}
 		switch ev.Type {
 		case grant.EventAppRejected, grant.EventAppAccepted:
-			if !own && l.gate.heard(ev.Type, e.c.Now()) {
+			if l.gate.heard(ev.Type, e.c.Now()) {
 				e.c.Metrics.AppAccepted(ev.App, ev.Type == grant.EventAppAccepted)
 				e.c.Incident(ev.App)
 				l.poke()

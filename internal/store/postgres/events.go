@@ -93,8 +93,8 @@ func fill(s *string, v string) {
 const channel = "evergrant"
 
 // appendQuery gives events the numbers that follow the newest, at $1 as the
-// lowest, and appends them as those of the process $10. The newest number is locked until the end of the
-// transaction.
+// lowest, and appends them as those of the process $10. The newest number is
+// locked until the end of the transaction.
 const appendQuery = `WITH seat AS (
 		UPDATE event_log SET last = greatest(last, $1::bigint - 1) + cardinality($2::text[])
 		RETURNING last, pg_notify('` + channel + `', '')

@@ -31,7 +31,7 @@ func newFollower(ctx context.Context, s *Store) (*follower, error) {
 	return f, err
 }
 
-// loop stretches until the store closes.
+// loop runs until the store closes.
 func (f *follower) loop() {
 	ctx := f.s.life
 	for ctx.Err() == nil {
