@@ -9,14 +9,14 @@ package e2e_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/evergrant/evergrant/internal/freeport"
 )
 
 // binary is the program under test, built once for the package.
@@ -66,25 +66,15 @@ func every(t *testing.T, pace, d time.Duration, what string, cond func() bool) {
 	}
 }
 
-// lastPort is the port handed out last.
-var lastPort atomic.Int32
-
-// freePort returns a port of 127.0.0.1 that nobody listens at. It is below those
-// the system gives to outgoing connections, so that it is still free when a
-// server that was killed comes back to it, and no other test gets the same.
+// freePort returns the address of a port that nobody listens on, and that is still
+// free when a server that was killed comes back to it.
 func freePort(t *testing.T) string {
 	t.Helper()
-	const lowest, span = 12_000, 18_000
-	lastPort.CompareAndSwap(0, lowest+rand.Int32N(span))
-	for range 1000 {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(int(lowest+(lastPort.Add(1)-lowest)%span)))
-		if l, err := net.Listen("tcp", address); err == nil {
-			_ = l.Close()
-			return address
-		}
+	address, err := freeport.Take()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port on 127.0.0.1")
-	return ""
+	return address
 }
 
 // seed returns the seed of a test's random choices: EVERGRANT_SEED, or a new one.

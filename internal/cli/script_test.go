@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/evergrant/evergrant/internal/freeport"
 )
 
 func TestMain(m *testing.M) {
@@ -159,10 +161,9 @@ func occupy(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func vacant(ts *testscript.TestScript, neg bool, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Take()
 	ts.Check(err)
-	ts.Check(l.Close())
-	ts.Setenv(args[0], l.Addr().String())
+	ts.Setenv(args[0], address)
 }
 
 func get(ts *testscript.TestScript, neg bool, args []string) {

@@ -169,7 +169,7 @@ func TestFaultsDoNotShip(t *testing.T) {
 
 // isHelper reports packages that exist for tests.
 func isHelper(rel string) bool {
-	return slices.Contains([]string{"internal/oracle", "internal/memnet", "internal/pgtest", "internal/store/storetest", "internal/api/apitest", "internal/deptest", "internal/model", "internal/mutation", "internal/simulation", "evergranttest", "e2e"}, rel)
+	return slices.Contains([]string{"internal/oracle", "internal/memnet", "internal/pgtest", "internal/freeport", "internal/store/storetest", "internal/api/apitest", "internal/deptest", "internal/model", "internal/mutation", "internal/simulation", "evergranttest", "e2e"}, rel)
 }
 
 func TestProductionImportsNoTestHelper(t *testing.T) {

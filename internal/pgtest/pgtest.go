@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/evergrant/evergrant/internal/freeport"
 )
 
 // Options say how the server runs.
@@ -39,7 +41,7 @@ type Cluster struct {
 	bin    string
 	folder string
 	user   *syscall.Credential
-	port   int
+	addr   string // where it listens, also after it was down for a while
 	proc   *process
 	made   atomic.Int64 // databases
 }
@@ -82,7 +84,7 @@ func Start(o Options) (_ *Cluster, err error) {
 			c.Remove()
 		}
 	}()
-	if c.port, err = freePort(); err != nil {
+	if c.addr, err = freeport.Take(); err != nil {
 		return nil, err
 	}
 	if err := c.init(o); err != nil {
@@ -103,7 +105,7 @@ func (c *Cluster) init(o Options) error {
 	}
 	settings := append([]string{
 		"listen_addresses=127.0.0.1",
-		"port=" + strconv.Itoa(c.port),
+		"port=" + c.port(),
 		"unix_socket_directories=" + c.folder,
 		"max_connections=300",
 		"shared_buffers=128MB",
@@ -233,7 +235,12 @@ func (c *Cluster) URL(database string) string {
 }
 
 // Addr is where the server listens.
-func (c *Cluster) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)) }
+func (c *Cluster) Addr() string { return c.addr }
+
+func (c *Cluster) port() string {
+	_, port, _ := net.SplitHostPort(c.addr)
+	return port
+}
 
 func (c *Cluster) data() string { return filepath.Join(c.folder, "data") }
 
@@ -267,15 +274,6 @@ func programs() (string, error) {
 func version(path string) int {
 	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
 	return n
-}
-
-// freePort asks the kernel for a port nobody listens on.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
 func onOff(on bool) string {

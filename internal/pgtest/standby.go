@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/evergrant/evergrant/internal/freeport"
 )
 
 // Standby starts a server that follows this one by streaming, asynchronously, and
@@ -39,7 +41,7 @@ func (c *Cluster) Standby() (_ *Cluster, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("pg_basebackup: %w: %s", err, out)
 	}
-	if s.port, err = freePort(); err != nil {
+	if s.addr, err = freeport.Take(); err != nil {
 		return nil, err
 	}
 	// What comes later in the file counts.
@@ -47,7 +49,7 @@ func (c *Cluster) Standby() (_ *Cluster, err error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = fmt.Fprintf(conf, "port = '%d'\nunix_socket_directories = '%s'\n", s.port, s.folder)
+	_, err = fmt.Fprintf(conf, "port = '%s'\nunix_socket_directories = '%s'\n", s.port(), s.folder)
 	if closed := conf.Close(); err == nil {
 		err = closed
 	}
