@@ -186,9 +186,14 @@ func (c *cache) suspect(connectionID string) {
 	if old == nil {
 		return
 	}
-	next := *old
+	c.put(ids, old.suspected())
+}
+
+// suspected is a snapshot that only stands in.
+func (s *snapshot) suspected() *snapshot {
+	next := *s
 	next.asOf = never
-	c.put(ids, &next)
+	return &next
 }
 
 // never is no number of doubts.
@@ -218,8 +223,18 @@ func (c *cache) drop(connectionID string) {
 	}
 }
 
+// has reports whether h has the credentials of a renewal that ended in g, or later
+// ones. What is ahead of the store has a version from before that went back.
+func (h *held) has(g grant.Grant) bool {
+	if h.ahead {
+		return !stored(h.grant.IssuedAt).Before(stored(g.IssuedAt))
+	}
+	return !h.grant.Version.Before(g.Version)
+}
+
 // renew puts new credentials into the snapshot of a connection that is cached.
-// Readers see them at once, even while the store cannot be read.
+// Readers see them at once, even while the store cannot be read. Credentials that
+// were read from it already, because a commit that seemed to fail had happened, stay.
 func (c *cache) renew(g grant.Grant, cred grant.Credential, degraded bool) {
 	if degraded {
 		c.journaled.Store(g.ID, journal{g, cred})
@@ -232,13 +247,19 @@ func (c *cache) renew(g grant.Grant, cred grant.Credential, degraded bool) {
 		return
 	}
 	at := slices.IndexFunc(old.grants, func(h held) bool { return h.grant.ID == g.ID })
-	if at < 0 || !old.grants[at].grant.Version.Before(g.Version) && !old.degraded {
+	switch {
+	case at < 0:
 		c.remove(ids, old) // of a grant it does not know: read it again
+		return
+	case old.grants[at].has(g):
+		if old.degraded && !degraded {
+			c.put(ids, old.suspected()) // its warning is out of date
+		}
 		return
 	}
 	next := &snapshot{connection: old.connection, grants: slices.Clone(old.grants), degraded: degraded, asOf: old.asOf}
 	h := &next.grants[at]
-	h.grant, h.cred, h.until = g, cred, c.until(g)
+	h.grant, h.cred, h.until, h.ahead = g, cred, c.until(g), false
 	next.finish(g.Status.Since)
 	c.put(ids, next)
 }

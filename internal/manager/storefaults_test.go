@@ -89,6 +89,32 @@ func TestACommitOfUnknownOutcomeIsNeitherDoubledNorLost(t *testing.T) {
 	}
 }
 
+// TestACommitThatHadHappenedLeavesWhatIsCached has a renewal be read from the store
+// before this process knows that it is there, and the store go away after that.
+func TestACommitThatHadHappenedLeavesWhatIsCached(t *testing.T) {
+	u, broken := &unsure{}, atomic.Bool{}
+	o := kitOptions{
+		oracle: oracle.Options{Rotation: oracle.FamilyKill},
+		wrap: func(s store.Store) store.Store {
+			u.Store = &failing{Store: s, broken: &broken}
+			return u
+		},
+	}
+	bubble(t, o, func(t *testing.T, k *kit) {
+		ref := k.adopt("cafe")
+		u.commits.Store(1000)
+		k.sleep(time.Hour - 10*time.Second)
+		k.Changed("") // has it read
+		handed := k.token(ref).Token.AccessToken
+		u.commits.Store(0)
+		k.sleep(15 * time.Second)
+		broken.Store(true)
+		if h := k.token(ref); h.Token.AccessToken != handed {
+			t.Error("another token is handed out")
+		}
+	})
+}
+
 func TestASettlementOfUnknownOutcomeIsSettledOnce(t *testing.T) {
 	u := &unsure{}
 	o := kitOptions{
