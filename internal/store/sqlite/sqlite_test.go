@@ -157,10 +157,10 @@ func TestEventIDsRiseAcrossRestartsAndClockSteps(t *testing.T) {
 			t.Errorf("%s follows %s", id, last)
 		}
 		last = id
-		now = now.Add(-time.Hour)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+		now = now.Add(-time.Hour)
 	}
 }
 
