@@ -11,11 +11,14 @@ dev:
 # to Go: to watch its every access takes twice as long as all the rest.
 RACE = -race -gcflags='modernc.org/...=-race=false -d=checkptr=0'
 
+# The packages that take longest, which come first.
+SLOWEST = manager cli store/postgres webhook
+
 # Every test, with the race detector, 10,000 simulated worlds, fuzzing and mutations
 # of the core; last the tests on real processes, which need the machine for themselves
-# and print their figures. The package that takes longest comes first.
+# and print their figures.
 test: deps
-	go test $(RACE) -timeout 25m ./internal/manager $$(go list ./... | grep -v -e /e2e -e /internal/manager$$)
+	go test $(RACE) -timeout 25m $(SLOWEST:%=./internal/%) $$(go list ./... | grep -v /e2e)
 	EVERGRANT_SEEDS=10000 go test -count 1 -timeout 30m -v -run SmallWorlds ./internal/simulation
 	scripts/fuzz 30s 12
 	scripts/mutate
