@@ -224,12 +224,10 @@ func (c *cache) drop(connectionID string) {
 }
 
 // has reports whether h has the credentials of a renewal that ended in g, or later
-// ones. What is ahead of the store has a version from before that went back.
+// ones. The version alone does not tell: where the store went back, versions count
+// on from there.
 func (h *held) has(g grant.Grant) bool {
-	if h.ahead {
-		return !stored(h.grant.IssuedAt).Before(stored(g.IssuedAt))
-	}
-	return !h.grant.Version.Before(g.Version)
+	return !h.grant.Version.Before(g.Version) && !stored(h.grant.IssuedAt).Before(stored(g.IssuedAt))
 }
 
 // renew puts new credentials into the snapshot of a connection that is cached.
