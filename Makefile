@@ -7,8 +7,10 @@
 dev:
 	go run ./cmd/evergrant dev
 
-# The race detector looks at everything but the engine of SQLite, which is C translated
-# to Go: to watch its every access takes twice as long as all the rest.
+# The race detector, and the checks of pointers that come with it, look at everything
+# but the modules of SQLite: its engine, which is C translated to Go, what that needs of
+# a C library, and the driver. To watch their every access takes twice as long as all
+# the rest.
 RACE = -race -gcflags='modernc.org/...=-race=false -d=checkptr=0'
 
 # The packages that take longest, which come first.

@@ -2,6 +2,7 @@ package manager_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,6 +67,38 @@ func TestNoTokenGoesBackWithTheStore(t *testing.T) {
 		k.Follow([]grant.Event{{Type: grant.GrantRefreshed, Connection: next.ConnectionID, Grant: id, App: ref.App,
 			Data: map[string]any{"epoch": next.Version.Epoch, "seq": next.Version.Seq}}})
 		shows("the next one", "once another process has renewed it")
+	})
+}
+
+// TestARenewalAfterTheStoreWentBackReplacesWhatIsCachedFromBefore has what is
+// cached be of a higher version than the renewal that comes after it.
+func TestARenewalAfterTheStoreWentBackReplacesWhatIsCachedFromBefore(t *testing.T) {
+	st, broken := &goingBack{}, atomic.Bool{}
+	o := kitOptions{
+		oracle: oracle.Options{Rotation: oracle.FamilyKill},
+		wrap: func(s store.Store) store.Store {
+			st.Store = &failing{Store: s, broken: &broken}
+			return st
+		},
+	}
+	bubble(t, o, func(t *testing.T, k *kit) {
+		ref := k.adopt("cafe")
+		before, _, err := st.Store.Credentials(t.Context(), k.token(ref).Token.Grant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before.Version.Seq, before.ExpiresAt = 9, before.ExpiresAt.Add(3*time.Hour)
+		st.show(k, before, "from before")
+		k.Changed("") // has it read
+		if h := k.token(ref); h.Token.AccessToken != "from before" {
+			t.Fatal("the test does not cache what it means to")
+		}
+		st.grant = grant.Grant{} // the store goes back
+		k.sleep(time.Hour)       // through a renewal
+		broken.Store(true)
+		if h := k.token(ref); !k.oracle.AccessValid(h.Token.AccessToken) {
+			t.Error("the token of before the renewal is handed out")
+		}
 	})
 }
 
