@@ -118,44 +118,69 @@ func (b *burst) learn(told limits) {
 }
 
 // window is X-Series' number of requests in five minutes.
+//
+// Answers come out of order, so a higher number left is no sign of a new window
+// by itself. But within one, a request is told less than any that was answered
+// before it was sent.
 type window struct {
-	limit float64 // 0: not known
-	left  float64 // after what is under way
-	slack float64 // how many answers may be out of order
-	ends  time.Time
+	limit  float64 // 0: not known
+	low    float64 // the least that was told to be left; what is under way is not off yet
+	ends   time.Time
+	number int // of the windows so far
+}
+
+// seen is what was known of the windows when a request was sent.
+type seen struct {
+	number int
+	low    float64
 }
 
 // windowLasts is how long X-Series' window is (docs/rate_limiting).
 const windowLasts = 5 * time.Minute
 
-// wait is how long nothing is left. When the window began is not told: what is
-// certain is that it ends five minutes after the first request that was seen in
-// it, at the latest.
-func (w *window) wait(now time.Time) time.Duration {
+// wait is how long nothing is left for one more than are under way. When the
+// window began is not told: what is certain is that it ends five minutes after
+// the first answer that was seen of it, at the latest.
+func (w *window) wait(now time.Time, flying int) time.Duration {
 	if w.limit > 0 && !now.Before(w.ends) {
-		w.left, w.ends = w.limit, now.Add(windowLasts) // until the next answer tells better
+		w.begin(now, w.limit) // until the next answer tells better
 	}
-	if w.limit == 0 || w.left >= 1 {
+	if w.limit == 0 || w.low-float64(flying) >= 1 {
 		return 0
 	}
 	return w.ends.Sub(now)
 }
 
-func (w *window) add() { w.left-- }
+func (w *window) begin(now time.Time, left float64) {
+	w.number++
+	w.low, w.ends = left, now.Add(windowLasts)
+}
 
-// learn takes what an answer tells, while others are under way. What they use
-// may be counted in it or not.
-func (w *window) learn(now time.Time, told limits, flying int) {
+func (w *window) seen() seen { return seen{w.number, w.low} }
+
+// learn takes what the answer tells to a request that was sent when this much had
+// been seen.
+func (w *window) learn(now time.Time, told limits, sent seen) {
 	if !told.windowed {
 		return
 	}
-	left := told.left - float64(flying)
-	if w.limit == 0 || !now.Before(w.ends) || left > w.left+2*w.slack+1 {
-		w.left, w.ends = left, now.Add(windowLasts)
+	w.limit = told.window
+	switch {
+	case w.number == 0, sent.number == w.number && told.left > sent.low:
+		w.begin(now, told.left)
+	case sent.number == w.number:
+		w.low = min(w.low, told.left)
+	default:
+		// It was sent before this window was known of and may have been counted in
+		// an earlier one, of which it would tell. That it counts is safe to suppose.
+		w.low--
+		return
 	}
-	w.limit, w.left, w.slack = told.window, min(w.left, left), float64(flying)
 	if told.reset.After(now) && told.reset.Before(now.Add(windowLasts)) {
 		w.ends = told.reset
+	}
+	if again := now.Add(told.retryAfter); told.left < 1 && told.retryAfter > 0 && again.Before(w.ends) {
+		w.ends = again
 	}
 }
 

@@ -112,7 +112,7 @@ func (l *Limiter) admit(ctx context.Context, method string) (done func(*http.Res
 		return nil, context.Cause(ctx)
 	}
 	for {
-		wait, alone, cost := l.reserve(method)
+		wait, alone, cost, sent := l.reserve(method)
 		if wait == 0 {
 			if !alone {
 				<-l.turn
@@ -121,7 +121,7 @@ func (l *Limiter) admit(ctx context.Context, method string) (done func(*http.Res
 				if alone {
 					defer func() { <-l.turn }()
 				}
-				return l.answered(resp, method, cost, try)
+				return l.answered(resp, method, cost, sent, try)
 			}, nil
 		}
 		if !inTime(ctx, wait) {
@@ -140,24 +140,23 @@ func (l *Limiter) admit(ctx context.Context, method string) (done func(*http.Res
 }
 
 // reserve takes room for a request, or says how long there will be none.
-func (l *Limiter) reserve(method string) (wait time.Duration, alone bool, cost float64) {
+func (l *Limiter) reserve(method string) (wait time.Duration, alone bool, cost float64, sent seen) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	cost = l.bucket.expected(method)
-	wait = max(l.hold.Sub(now), l.bucket.wait(now, cost), l.burst.wait(now), l.window.wait(now), 0)
+	wait = max(l.hold.Sub(now), l.bucket.wait(now, cost), l.burst.wait(now), l.window.wait(now, l.flying), 0)
 	if wait > 0 {
-		return wait, false, 0
+		return wait, false, 0, seen{}
 	}
 	l.flying++
 	l.bucket.add(now, cost)
 	l.burst.add(now)
-	l.window.add()
-	return 0, !l.learned, cost
+	return 0, !l.learned, cost, l.window.seen()
 }
 
 // answered learns from an answer, nil for none.
-func (l *Limiter) answered(resp *http.Response, method string, cost float64, try int) time.Duration {
+func (l *Limiter) answered(resp *http.Response, method string, cost float64, sent seen, try int) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.flying--
@@ -170,7 +169,7 @@ func (l *Limiter) answered(resp *http.Response, method string, cost float64, try
 	told := readLimits(resp.Header, now)
 	l.bucket.learn(now, told, method, cost)
 	l.burst.learn(told)
-	l.window.learn(now, told, l.flying)
+	l.window.learn(now, told, sent)
 
 	wait := told.retryAfter
 	switch {

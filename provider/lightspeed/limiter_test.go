@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,6 +34,8 @@ type vendor struct {
 	served, refused  int
 	abreast, highest int // under way now, and at most
 	takes            time.Duration
+	late             func(n int) time.Duration // how much later than others the nth answer comes, if not nil
+	asked            int
 	limit            func(now time.Time) (ok bool, headers []string)
 }
 
@@ -44,8 +47,12 @@ func (v *vendor) RoundTrip(*http.Request) (*http.Response, error) {
 	time.Sleep(v.takes / 2)
 	v.mu.Lock()
 	ok, headers := v.limit(time.Now())
+	back := v.takes / 2
+	if v.asked++; v.late != nil {
+		back += v.late(v.asked)
+	}
 	v.mu.Unlock()
-	time.Sleep(v.takes / 2)
+	time.Sleep(back)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.abreast--
@@ -99,32 +106,40 @@ func windowLeft(used, n int) []string {
 }
 
 func TestRequestsOfOneAccountStayWithinItsLimits(t *testing.T) {
+	window := func() func(time.Time) (bool, []string) {
+		return fixed(350, 5*time.Minute, 130*time.Second, windowLeft)
+	}
+	// Of those that are asked together, the answer to the last comes first.
+	backwards := func(n int) time.Duration { return time.Duration(16-n%16) * time.Millisecond }
 	tests := []struct {
 		name     string
 		limit    func() func(time.Time) (bool, []string)
+		callers  int
 		requests int
+		late     func(int) time.Duration
 		longest  time.Duration // what all of them may take
 	}{
-		{"a bucket of 90 that drips 1 a second", func() func(time.Time) (bool, []string) { return leaky(90, 1, 1) }, 300, 4 * time.Minute},
-		{"a bucket whose requests cost 2.2", func() func(time.Time) (bool, []string) { return leaky(100, 1.5, 2.2) }, 200, 5 * time.Minute},
+		{"a bucket of 90 that drips 1 a second", func() func(time.Time) (bool, []string) { return leaky(90, 1, 1) }, 16, 288, nil, 4 * time.Minute},
+		{"a bucket whose requests cost 2.2", func() func(time.Time) (bool, []string) { return leaky(100, 1.5, 2.2) }, 16, 192, backwards, 5 * time.Minute},
 		{"20 a second", func() func(time.Time) (bool, []string) {
 			return fixed(20, time.Second, 300*time.Millisecond, burstLevel)
-		}, 200, 15 * time.Second},
-		{"350 in five minutes", func() func(time.Time) (bool, []string) {
-			return fixed(350, 5*time.Minute, 130*time.Second, windowLeft)
-		}, 900, 16 * time.Minute},
+		}, 16, 192, nil, 15 * time.Second},
+		{"350 in five minutes", window, 16, 896, nil, 11 * time.Minute},
+		{"350 in five minutes, answered backwards", window, 16, 896, backwards, 11 * time.Minute},
+		{"350 in five minutes, answered minutes later", window, 16, 1792, func(n int) time.Duration { return time.Duration(n*n%40) * time.Second }, 41 * time.Minute},
+		{"350 in five minutes for 400 at once", window, 400, 1200, func(n int) time.Duration { return time.Duration(n*n%400) * time.Second }, 31 * time.Minute},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				v := &vendor{takes: 80 * time.Millisecond, limit: tt.limit()}
+				v := &vendor{takes: 80 * time.Millisecond, late: tt.late, limit: tt.limit()}
 				l := NewLimiter()
 				began := time.Now()
 				var wg sync.WaitGroup
-				for range 16 { // callers of one account, each with a client of its own
+				for range tt.callers { // of one account, each with a client of its own
 					c := &http.Client{Transport: l.Transport(v)}
 					wg.Go(func() {
-						for range tt.requests / 16 {
+						for range tt.requests / tt.callers {
 							resp, err := c.Get("https://api.example/x")
 							if err != nil {
 								t.Error(err)
@@ -135,12 +150,61 @@ func TestRequestsOfOneAccountStayWithinItsLimits(t *testing.T) {
 					})
 				}
 				wg.Wait()
-				if took := time.Since(began); v.refused > 0 || v.served != tt.requests/16*16 || took > tt.longest {
+				took := time.Since(began)
+				if v.refused > 0 || v.served != tt.requests || took > tt.longest {
 					t.Errorf("%d served, %d refused, in %v", v.served, v.refused, took)
 				}
+				t.Logf("in %v", took)
 			})
 		})
 	}
+}
+
+func TestAnswersOutOfOrderAreNoNewWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limit := fixed(20, 5*time.Minute, 0, windowLeft)
+		v := &vendor{limit: limit, late: func(n int) time.Duration { return time.Duration(20-n) * time.Millisecond }}
+		tr := NewLimiter().Transport(v)
+		began := time.Now()
+		for _, together := range []int{1, 15, 8} {
+			var wg sync.WaitGroup
+			for range together {
+				wg.Go(func() {
+					if resp, err := tr.RoundTrip(get1(t.Context())); err != nil || resp.StatusCode != 200 {
+						t.Error(resp, err)
+					}
+				})
+			}
+			wg.Wait()
+		}
+		if took := time.Since(began); v.refused > 0 || took > 5*time.Minute+time.Second {
+			t.Errorf("%d refused, in %v", v.refused, took)
+		}
+	})
+}
+
+func TestAnEmptyWindowEndsWhenTheRefusalSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		tr := NewLimiter().Transport(answering(func(*http.Request) (*http.Response, error) {
+			switch asked++; asked {
+			case 1:
+				return answer(200, windowLeft(349, 350)...), nil
+			case 2: // another program used the last one
+				return answer(429, append(windowLeft(350, 350), "Retry-After", "42")...), nil
+			}
+			return answer(200, windowLeft(asked-2, 350)...), nil
+		}))
+		began := time.Now()
+		for range 3 {
+			if resp, err := tr.RoundTrip(get1(t.Context())); err != nil || resp.StatusCode != 200 {
+				t.Fatal(resp, err)
+			}
+		}
+		if took := time.Since(began); took != 42*time.Second {
+			t.Errorf("took %v, want 42s", took)
+		}
+	})
 }
 
 func TestNothingIsHeldBackWhereNoLimitIsTold(t *testing.T) {
@@ -187,9 +251,9 @@ func TestARefusalHoldsBackEverybodyOfTheAccount(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				asked := 0
+				var asked atomic.Int32
 				base := answering(func(*http.Request) (*http.Response, error) {
-					if asked++; asked == 1 {
+					if asked.Add(1) == 1 {
 						return answer(tt.status, tt.headers...), nil
 					}
 					if time.Since(start) < tt.want {
@@ -351,16 +415,15 @@ func FuzzLimits(f *testing.F) {
 		var w window
 		b.learn(now, told, "GET", 1)
 		u.learn(told)
-		w.learn(now, told, 3)
+		w.learn(now, told, seen{})
 		for range 3 {
 			b.add(now, b.expected("GET"))
 			u.add(now)
-			w.add()
 		}
 		if wait := b.wait(now, b.expected("GET")); wait < 0 || wait > mostHold {
 			t.Errorf("bucket %+v asks for %v", b, wait)
 		}
-		if wait := max(u.wait(now), w.wait(now)); wait < 0 || wait > windowLasts {
+		if wait := max(u.wait(now), w.wait(now, 3)); wait < 0 || wait > windowLasts {
 			t.Errorf("burst %+v and window %+v ask for %v", u, w, wait)
 		}
 	})
