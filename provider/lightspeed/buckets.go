@@ -160,15 +160,15 @@ func (w *window) seen() seen { return seen{w.number, w.low} }
 
 // learn takes what the answer tells to a request that was sent when this much had
 // been seen.
-func (w *window) learn(now time.Time, told limits, sent seen) {
+func (w *window) learn(now time.Time, told limits, before seen) {
 	if !told.windowed {
 		return
 	}
 	w.limit = told.window
 	switch {
-	case w.number == 0, sent.number == w.number && told.left > sent.low:
+	case w.number == 0, before.number == w.number && told.left > before.low:
 		w.begin(now, told.left)
-	case sent.number == w.number:
+	case before.number == w.number:
 		w.low = min(w.low, told.left)
 	default:
 		// It was sent before this window was known of and may have been counted in

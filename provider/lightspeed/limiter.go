@@ -112,7 +112,7 @@ func (l *Limiter) admit(ctx context.Context, method string) (done func(*http.Res
 		return nil, context.Cause(ctx)
 	}
 	for {
-		wait, alone, cost, sent := l.reserve(method)
+		wait, alone, s := l.reserve(method)
 		if wait == 0 {
 			if !alone {
 				<-l.turn
@@ -121,7 +121,7 @@ func (l *Limiter) admit(ctx context.Context, method string) (done func(*http.Res
 				if alone {
 					defer func() { <-l.turn }()
 				}
-				return l.answered(resp, method, cost, sent, try)
+				return l.answered(resp, s, try)
 			}, nil
 		}
 		if !inTime(ctx, wait) {
@@ -139,37 +139,44 @@ func (l *Limiter) admit(ctx context.Context, method string) (done func(*http.Res
 	}
 }
 
+// sent is what is kept of a request until its answer comes.
+type sent struct {
+	method string
+	cost   float64 // expected
+	seen   seen
+}
+
 // reserve takes room for a request, or says how long there will be none.
-func (l *Limiter) reserve(method string) (wait time.Duration, alone bool, cost float64, sent seen) {
+func (l *Limiter) reserve(method string) (wait time.Duration, alone bool, s sent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	cost = l.bucket.expected(method)
+	cost := l.bucket.expected(method)
 	wait = max(l.hold.Sub(now), l.bucket.wait(now, cost), l.burst.wait(now), l.window.wait(now, l.flying), 0)
 	if wait > 0 {
-		return wait, false, 0, seen{}
+		return wait, false, sent{}
 	}
 	l.flying++
 	l.bucket.add(now, cost)
 	l.burst.add(now)
-	return 0, !l.learned, cost, l.window.seen()
+	return 0, !l.learned, sent{method, cost, l.window.seen()}
 }
 
 // answered learns from an answer, nil for none.
-func (l *Limiter) answered(resp *http.Response, method string, cost float64, sent seen, try int) time.Duration {
+func (l *Limiter) answered(resp *http.Response, s sent, try int) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.flying--
-	l.bucket.flying -= cost
+	l.bucket.flying -= s.cost
 	if resp == nil {
 		return 0
 	}
 	l.learned = true
 	now := time.Now()
 	told := readLimits(resp.Header, now)
-	l.bucket.learn(now, told, method, cost)
+	l.bucket.learn(now, told, s.method, s.cost)
 	l.burst.learn(told)
-	l.window.learn(now, told, sent)
+	l.window.learn(now, told, s.seen)
 
 	wait := told.retryAfter
 	switch {
