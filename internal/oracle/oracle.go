@@ -177,9 +177,9 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		for k, v := range fault.Header {
 			w.Header()[k] = v
 		}
+		end(fmt.Sprintf("fault: status %d", fault.Status))
 		w.WriteHeader(fault.Status)
 		_, _ = w.Write([]byte(fault.Body))
-		end(fmt.Sprintf("fault: status %d", fault.Status))
 		return
 	}
 	status, body, outcome := s.process(r, send, f)
@@ -199,11 +199,12 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	if fault.CutAnswer {
 		text, outcome = text[:len(text)/2], outcome+lost
 	}
+	// Before the answer is written: whoever has it may send again at once.
+	end(outcome)
 	_, _ = w.Write(text)
 	if fl, ok := w.(http.Flusher); ok {
 		fl.Flush()
 	}
-	end(outcome)
 	if fault.CutAnswer {
 		panic(http.ErrAbortHandler)
 	}
