@@ -100,7 +100,7 @@ func TestAFleetTakesOverFromAFile(t *testing.T) {
 	if again := copied(t, copying...); !again.Before {
 		t.Errorf("moved again: %+v", again)
 	}
-	if other := twin.moveAtRandom(t); other.Digest != moved.Digest {
+	if other := twin.moveTwinAtRandom(t); other.Digest != moved.Digest {
 		t.Errorf("killed at random moments it came to %+v, and at each step to %+v", other, moved)
 	}
 
@@ -248,11 +248,23 @@ func (s *server) twin(t *testing.T) *server {
 	return other
 }
 
-// moveAtRandom moves a database, killing the move at random moments until it gets
-// to its end.
-func (s *server) moveAtRandom(t *testing.T) copyResult {
+// moveTwinAtRandom moves twins of a stopped server, killing the move at random
+// moments, until one says what it moved.
+func (s *server) moveTwinAtRandom(t *testing.T) copyResult {
 	t.Helper()
 	choices := rand.New(rand.NewPCG(seed(t), 0))
+	for {
+		if moved, told := s.twin(t).moveAtRandom(t, choices); told {
+			return moved
+		}
+	}
+}
+
+// moveAtRandom moves a database, killing the move at random moments until it gets
+// to its end. It has not told what it moved if it was killed between its end and
+// the telling.
+func (s *server) moveAtRandom(t *testing.T, choices *rand.Rand) (moved copyResult, told bool) {
+	t.Helper()
 	url := database(t)
 	s.secret("database", url)
 	next := newReplica(t, url, s)
@@ -271,16 +283,19 @@ func (s *server) moveAtRandom(t *testing.T) copyResult {
 		out, err := exec.CommandContext(ctx, binary, copying...).Output()
 		cancel()
 		patience += patience / 4
-		var result copyResult
-		if err == nil && json.Unmarshal(out, &result) == nil && result.Digest != "" {
-			t.Logf("moved after %d kills", kills)
-			return result
-		}
-		if err == nil { // killed after its end and before it said so
-			t.Fatalf("it ended with %s", out)
+		if err == nil {
+			if err := json.Unmarshal(out, &moved); err != nil || (moved.Digest == "") != moved.Before {
+				t.Fatalf("it ended with %s", out)
+			}
+			t.Logf("moved after %d kills; told: %t", kills, !moved.Before)
+			return moved, !moved.Before
 		}
 		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.Exited() {
+		switch {
+		case errors.Is(err, context.DeadlineExceeded): // it ended as it was killed
+		case !errors.As(err, &exit):
+			t.Fatal(err)
+		case exit.Exited():
 			t.Fatalf("it failed: %v\n%s", err, exit.Stderr)
 		}
 	}
